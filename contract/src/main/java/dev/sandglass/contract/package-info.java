@@ -1,0 +1,8 @@
+/**
+ * What control plane, host agent and command line agree on beside the two protocols: identifiers, error codes, and the
+ * failure that carries one.
+ */
+@NullMarked
+package dev.sandglass.contract;
+
+import org.jspecify.annotations.NullMarked;
