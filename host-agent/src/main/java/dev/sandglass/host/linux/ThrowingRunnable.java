@@ -1,0 +1,7 @@
+package dev.sandglass.host.linux;
+
+/** A step that may fail in any way. */
+@FunctionalInterface
+public interface ThrowingRunnable {
+    void run() throws Exception;
+}
