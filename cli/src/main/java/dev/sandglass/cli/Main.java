@@ -1,0 +1,129 @@
+package dev.sandglass.cli;
+
+import dev.sandglass.cli.client.ApiFailure;
+import dev.sandglass.cli.server.SettingsProblem;
+import dev.sandglass.contract.PlatformException;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.util.Objects;
+import java.util.Optional;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/**
+ * The command line. Exit codes: 0, 1 for a failure, 2 for wrong usage; {@code run} and {@code exec} end with the code of
+ * their command, and with 125 when Sandglass itself fails.
+ */
+@Command(
+        name = "sandglass",
+        description = "Isolated Linux machines on your own hardware: microVMs that start from a frozen template.",
+        mixinStandardHelpOptions = true,
+        versionProvider = Main.Version.class,
+        synopsisSubcommandLabel = "COMMAND",
+        commandListHeading = "%nCommands:%n",
+        footerHeading = "%nStart here:%n",
+        footer = {
+            "  ./sandglass up                                    in one terminal",
+            "  ./sandglass run -- python3 -c 'print(6*7)'        in another",
+            "",
+            "`./sandglass COMMAND --help` shows a command's options and examples. Settings: .env.example."
+        })
+public final class Main implements Runnable {
+    /** In a command that ends with the exit code of another, Sandglass's own failures get a code of their own. */
+    interface EndsLikeItsCommand {}
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // set by picocli
+    private CommandSpec spec;
+
+    public static void main(String[] args) {
+        Context context = Context.ofProcess();
+        int exitCode = execute(context, args);
+        context.out().flush();
+        // Not a return: threads that wait for stdin or a server must not keep the process.
+        System.exit(exitCode);
+    }
+
+    /** Runs one command line; what it prints goes to the context's streams. */
+    static int execute(Context context, String... args) {
+        CommandLine line = new CommandLine(new Main())
+                .addSubcommand(new UpCommand(context))
+                .addSubcommand(new DownCommand(context))
+                .addSubcommand(new DoctorCommand(context))
+                .addSubcommand(new RunCommand(context))
+                .addSubcommand(new CreateCommand(context))
+                .addSubcommand(new PsCommand(context))
+                .addSubcommand(new ExecCommand(context))
+                .addSubcommand(new CopyCommand(context))
+                .addSubcommand(new RemoveCommand(context))
+                .addSubcommand(new ControlPlaneCommand(context))
+                .addSubcommand(new AgentCommand(context))
+                .addSubcommand(new BenchCommand(context))
+                .addSubcommand(new TestCommand())
+                .addSubcommand(new TrainingCommand());
+        line.setOut(new PrintWriter(context.out(), true, StandardCharsets.UTF_8));
+        line.setErr(new PrintWriter(context.err(), true, StandardCharsets.UTF_8));
+        // Options after the command belong to it: `run ls -l` works without `--`.
+        line.getSubcommands().values().stream()
+                .filter(command -> command.getCommandSpec().userObject() instanceof EndsLikeItsCommand)
+                .forEach(command -> command.setStopAtPositional(true));
+        line.setUsageHelpAutoWidth(true);
+        line.setParameterExceptionHandler((e, arguments) -> usage(context, e));
+        line.setExecutionExceptionHandler((e, command, result) -> failure(context, e, command));
+        return line.execute(args);
+    }
+
+    private static int usage(Context context, ParameterException e) {
+        String command = e.getCommandLine().getCommandSpec().qualifiedName();
+        context.err().println("sandglass: " + e.getMessage());
+        context.err().println("  See `" + command + " --help`.");
+        return 2;
+    }
+
+    private static int failure(Context context, Exception e, CommandLine command) {
+        boolean own = command.getCommandSpec().userObject() instanceof EndsLikeItsCommand;
+        int fallback = own ? CommandFailure.OWN : 1;
+        if (context.debug()) {
+            e.printStackTrace(context.err());
+        }
+        if (e instanceof CommandFailure failure) {
+            failure.reason().lines().forEach(text -> context.err().println("sandglass: " + text));
+            return failure.exitCode() == 1 ? fallback : failure.exitCode();
+        }
+        if (e instanceof SettingsProblem settings) {
+            settings.problems().forEach(problem -> context.err().println("sandglass: " + problem));
+            return fallback;
+        }
+        context.err().println("sandglass: " + describe(e));
+        return fallback;
+    }
+
+    private static String describe(Exception e) {
+        return switch (e) {
+            case ApiFailure failure -> failure.reason();
+            case PlatformException failure -> failure.reason();
+            case java.nio.file.AccessDeniedException denied -> "No permission for " + denied.getFile() + ".";
+            case java.nio.file.NoSuchFileException missing -> missing.getFile() + " does not exist.";
+            case java.io.UncheckedIOException io -> describe(Objects.requireNonNull(io.getCause()));
+            case java.io.IOException io -> Optional.ofNullable(io.getMessage()).orElse("Input or output failed") + ".";
+            default -> "Internal error: " + e + ". SANDGLASS_DEBUG=1 shows where.";
+        };
+    }
+
+    @Override
+    public void run() {
+        spec.commandLine().usage(spec.commandLine().getOut());
+    }
+
+    static final class Version implements IVersionProvider {
+        @Override
+        public String[] getVersion() {
+            String version = Main.class.getPackage().getImplementationVersion();
+            return new String[] {"sandglass " + (version == null ? "(unpackaged)" : version)};
+        }
+    }
+}
