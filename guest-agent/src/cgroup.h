@@ -1,0 +1,23 @@
+#ifndef SANDGLASS_CGROUP_H
+#define SANDGLASS_CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// The cgroup v2 that all user processes live in and the agent does not, so that it can be frozen.
+
+// Opens (and makes) the directory; without one, processes start in the agent's cgroup and nothing can be frozen.
+int cgroup_open(const char *directory);
+// Its descriptor, or -1.
+int cgroup_user_fd(void);
+
+// Asks for freezing or thawing; the kernel does it in a moment. 0 or -errno.
+int cgroup_freeze(bool frozen);
+// Freezing was asked for last: a process started now would never run.
+bool cgroup_is_frozen(void);
+// 1 when all processes stand still, 0 when not, -errno.
+int cgroup_frozen_state(void);
+// Number of processes in it.
+uint32_t cgroup_processes(void);
+
+#endif
