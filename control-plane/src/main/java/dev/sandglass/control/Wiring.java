@@ -1,0 +1,149 @@
+package dev.sandglass.control;
+
+import dev.sandglass.contract.Id;
+import dev.sandglass.contract.Progress;
+import dev.sandglass.contract.SecretFile;
+import dev.sandglass.control.account.AccountFeature;
+import dev.sandglass.control.account.Tokens;
+import dev.sandglass.control.apikey.ApiKeyFeature;
+import dev.sandglass.control.database.Database;
+import dev.sandglass.control.database.DatabaseAddress;
+import dev.sandglass.control.database.EmbeddedPostgres;
+import dev.sandglass.control.host.HostDirectory;
+import dev.sandglass.control.host.HostMonitor;
+import dev.sandglass.control.host.HostRegistry;
+import dev.sandglass.control.host.HostStore;
+import dev.sandglass.control.host.Placement;
+import dev.sandglass.control.http.Authenticator;
+import dev.sandglass.control.http.Route;
+import dev.sandglass.control.http.WebServer;
+import dev.sandglass.control.observe.SystemResource;
+import dev.sandglass.control.observe.Telemetry;
+import dev.sandglass.control.sandbox.SandboxFeature;
+import java.net.InetSocketAddress;
+import java.time.Clock;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.Optional;
+
+/** Everything the control plane consists of, made in order and closed in reverse. One line for each feature. */
+final class Wiring implements AutoCloseable {
+    private final Deque<AutoCloseable> owned = new ArrayDeque<>();
+
+    final AccountFeature accounts;
+    final ApiKeyFeature apiKeys;
+    final SandboxFeature sandboxes;
+    final WebServer server;
+    final Optional<HostRegistry> registry;
+
+    Wiring(ControlPlaneConfiguration configuration, Optional<EmbeddedAgent> agent, Progress progress) {
+        try {
+            Telemetry telemetry = own(new Telemetry());
+            DatabaseAddress address =
+                    configuration.database().orElseGet(() -> embeddedDatabase(configuration, progress));
+            progress.step("bringing the database's schema up to date");
+            Database database = own(Database.open(address));
+            Tokens tokens = new Tokens(jwtSecret(configuration), Clock.systemUTC());
+            HostStore hostStore =
+                    new HostStore(database.jdbi(), configuration.installation().id());
+            HostDirectory hosts = own(new HostDirectory(hostStore, configuration.installation()));
+
+            accounts = AccountFeature.wire(database.jdbi(), configuration.attempts(), tokens);
+            apiKeys = ApiKeyFeature.wire(database.jdbi());
+            own(apiKeys.keys());
+            sandboxes = own(new SandboxFeature(
+                    database.jdbi(),
+                    hosts,
+                    hostStore,
+                    new Placement(configuration.memoryOvercommit()),
+                    configuration.quota(),
+                    telemetry));
+            SystemResource system = new SystemResource(
+                    telemetry,
+                    database::answers,
+                    () -> !hostStore.alive(HostMonitor.PATIENCE).isEmpty());
+
+            progress.step("connecting the host agent");
+            HostMonitor monitor = own(new HostMonitor(hosts, hostStore));
+            agent.ifPresent(here -> monitor.embedded(here.hostId(), here.channel()));
+            configuration.hostAgent().ifPresent(monitor::at);
+            registry = registryAddress(configuration, agent.isPresent())
+                    .map(listen -> own(HostRegistry.start(listen, configuration.installation(), hosts, hostStore)));
+
+            List<Route> routes = new ArrayList<>();
+            routes.addAll(accounts.routes());
+            routes.addAll(apiKeys.routes());
+            routes.addAll(sandboxes.routes());
+            routes.addAll(system.routes());
+            progress.step("starting the API");
+            server = own(WebServer.start(
+                    configuration.listen(),
+                    configuration.idleTimeout(),
+                    configuration.connectionsMax(),
+                    routes,
+                    new Authenticator(tokens::verify, apiKeys.keys()::find),
+                    telemetry));
+        } catch (RuntimeException e) {
+            closeAfter(e);
+            throw e;
+        }
+    }
+
+    private <T extends AutoCloseable> T own(T part) {
+        owned.push(part);
+        return part;
+    }
+
+    private DatabaseAddress embeddedDatabase(ControlPlaneConfiguration configuration, Progress progress) {
+        return own(EmbeddedPostgres.start(configuration.home().resolve("postgresql"), progress))
+                .address();
+    }
+
+    private static String jwtSecret(ControlPlaneConfiguration configuration) {
+        return configuration
+                .jwtSecret()
+                .orElseGet(() -> SecretFile.ensure(
+                        configuration.home().resolve("secrets").resolve("jwt"), () -> Id.Ids.randomCharacters(52)));
+    }
+
+    /** With an agent in this process others may register only where an address says so. */
+    private static Optional<InetSocketAddress> registryAddress(
+            ControlPlaneConfiguration configuration, boolean embedded) {
+        if (configuration.registry().isPresent() || embedded) {
+            return configuration.registry();
+        }
+        InetSocketAddress api = configuration.listen();
+        int port = api.getPort() == 0 ? 0 : api.getPort() % 65_535 + 1;
+        return Optional.of(new InetSocketAddress(api.getHostString(), port));
+    }
+
+    private void closeAfter(RuntimeException failure) {
+        try {
+            close();
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
+        }
+    }
+
+    /** Everything, in reverse; a part that fails to close does not keep the others from it. */
+    @Override
+    public void close() {
+        RuntimeException first = null;
+        while (!owned.isEmpty()) {
+            try {
+                owned.pop().close();
+            } catch (Exception e) {
+                if (first == null) {
+                    first = new IllegalStateException("the control plane did not stop cleanly", e);
+                } else {
+                    first.addSuppressed(e);
+                }
+            }
+        }
+        if (first != null) {
+            throw first;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+package dev.sandglass.control.account;
+
+import static dev.sandglass.control.http.Texts.invalid;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.control.account.AccountStore.Account;
+import dev.sandglass.control.database.Database;
+import dev.sandglass.control.http.Caller;
+import dev.sandglass.control.http.Texts;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.regex.Pattern;
+import org.jdbi.v3.core.JdbiException;
+import org.jspecify.annotations.Nullable;
+
+/** Sign-up and log-in. */
+public final class Accounts {
+    private static final Pattern EMAIL =
+            Pattern.compile("[^\\s@\\p{Cntrl}]{1,64}@[^\\s@\\p{Cntrl}.]+(\\.[^\\s@\\p{Cntrl}.]+)+");
+    private static final int EMAIL_LENGTH_MAX = 254;
+
+    private final AccountStore store;
+    private final Passwords passwords = new Passwords();
+    private final Attempts attempts;
+
+    Accounts(AccountStore store, AttemptLimits limits) {
+        this.store = store;
+        this.attempts = new Attempts(limits);
+    }
+
+    Caller.ByUser signUp(@Nullable String email, @Nullable String password, String address) {
+        String name = emailOf(email);
+        String secret = passwordOf(password);
+        attempts.count(address, name);
+        try {
+            return callerOf(store.insert(name, Optional.of(passwords.hash(secret))));
+        } catch (JdbiException e) {
+            if (Database.isUniqueViolation(e)) {
+                throw new PlatformException(
+                        ErrorCode.EMAIL_TAKEN, "There is an account with this e-mail already: log in instead.");
+            }
+            throw e;
+        }
+    }
+
+    Caller.ByUser logIn(@Nullable String email, @Nullable String password, String address) {
+        String name = Texts.require("email", email, 4096).strip().toLowerCase(Locale.ROOT);
+        String secret = Texts.require("password", password, 65_536);
+        if (name.isEmpty()) {
+            throw invalid("The field 'email' is missing or empty.");
+        }
+        attempts.count(address, name);
+        Optional<Account> account = name.length() <= EMAIL_LENGTH_MAX ? store.find(name) : Optional.empty();
+        boolean right = passwords.matches(
+                secret.length() <= Passwords.LENGTH_MAX ? secret : "", account.flatMap(Account::passwordHash));
+        if (account.isEmpty() || !right) {
+            throw new PlatformException(ErrorCode.UNAUTHORIZED, "E-mail or password is wrong.");
+        }
+        return callerOf(account.get());
+    }
+
+    /** The account of this name that nobody can log in to; made when it is not there. */
+    public Caller.ByUser ensureWithoutPassword(String email) {
+        try {
+            return callerOf(store.find(email).orElseGet(() -> store.insert(email, Optional.empty())));
+        } catch (JdbiException e) {
+            if (Database.isUniqueViolation(e)) {
+                return callerOf(store.find(email).orElseThrow());
+            }
+            throw e;
+        }
+    }
+
+    private static Caller.ByUser callerOf(Account account) {
+        return new Caller.ByUser(account.user(), account.team(), account.email());
+    }
+
+    private static String emailOf(@Nullable String email) {
+        String name = Texts.require("email", email, 4096).strip().toLowerCase(Locale.ROOT);
+        if (name.length() > EMAIL_LENGTH_MAX || !EMAIL.matcher(name).matches()) {
+            throw invalid("The field 'email' does not look like an e-mail address.");
+        }
+        return name;
+    }
+
+    private static String passwordOf(@Nullable String password) {
+        String secret = Texts.requireUnicode("password", password == null ? "" : password);
+        int characters = secret.codePointCount(0, secret.length());
+        if (characters < Passwords.LENGTH_MIN || characters > Passwords.LENGTH_MAX) {
+            throw invalid("The field 'password' must have " + Passwords.LENGTH_MIN + " to " + Passwords.LENGTH_MAX
+                    + " characters.");
+        }
+        return secret;
+    }
+}

@@ -1,0 +1,51 @@
+package dev.sandglass.control.http;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
+import java.util.Map;
+
+/** {@code {"error":{"code":…,"message":…}}}, the body of every answer that is an error. */
+public record ErrorEnvelope(Content error) {
+    /** Code as in {@link ErrorCode#wireName}. */
+    public record Content(String code, String message) {}
+
+    private static final String UNEXPECTED =
+            "Something went wrong here; the X-Request-Id finds it in the server's log.";
+
+    static PlatformException unexpected() {
+        return new PlatformException(ErrorCode.INTERNAL_ERROR, UNEXPECTED);
+    }
+
+    public static ErrorEnvelope of(ErrorCode code, String message) {
+        return new ErrorEnvelope(new Content(code.wireName(), message));
+    }
+
+    static Reply reply(PlatformException failure, Map<String, String> headers) {
+        return new Reply.Json(failure.code().httpStatus(), of(failure.code(), failure.reason()), headers);
+    }
+
+    /** The code for a status the server itself came to before any route was asked. */
+    static ErrorCode codeOf(int status) {
+        return switch (status) {
+            case 401 -> ErrorCode.UNAUTHORIZED;
+            case 403 -> ErrorCode.FORBIDDEN;
+            case 404 -> ErrorCode.NOT_FOUND;
+            case 405 -> ErrorCode.METHOD_NOT_ALLOWED;
+            case 413, 414, 431 -> ErrorCode.TOO_LARGE;
+            case 415 -> ErrorCode.UNSUPPORTED_MEDIA_TYPE;
+            default -> status < 500 ? ErrorCode.INVALID_REQUEST : ErrorCode.INTERNAL_ERROR;
+        };
+    }
+
+    /** What a person should know about such a status. */
+    static String messageOf(int status) {
+        return switch (status) {
+            case 408 -> "The request did not arrive in time.";
+            case 413 -> "The request is too large.";
+            case 414 -> "The address is too long.";
+            case 431 -> "The headers are too large.";
+            case 503 -> "The server is stopping.";
+            default -> status < 500 ? "The request is not valid HTTP." : UNEXPECTED;
+        };
+    }
+}

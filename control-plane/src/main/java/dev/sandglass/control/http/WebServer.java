@@ -1,0 +1,145 @@
+package dev.sandglass.control.http;
+
+import dev.sandglass.control.observe.Telemetry;
+import java.net.BindException;
+import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.Executors;
+import org.eclipse.jetty.http.HttpHeader;
+import org.eclipse.jetty.server.HttpConfiguration;
+import org.eclipse.jetty.server.HttpConnectionFactory;
+import org.eclipse.jetty.server.NetworkConnectionLimit;
+import org.eclipse.jetty.server.Request;
+import org.eclipse.jetty.server.Response;
+import org.eclipse.jetty.server.Server;
+import org.eclipse.jetty.server.ServerConnector;
+import org.eclipse.jetty.server.handler.ErrorHandler;
+import org.eclipse.jetty.server.handler.GracefulHandler;
+import org.eclipse.jetty.util.Callback;
+import org.eclipse.jetty.util.thread.QueuedThreadPool;
+import org.eclipse.jetty.websocket.server.ServerWebSocketContainer;
+
+/**
+ * The HTTP server. Each request runs on a virtual thread; a few platform threads wait for connections and bytes.
+ * Closing it refuses new requests and waits for those under way.
+ */
+public final class WebServer implements AutoCloseable {
+    private static final int PLATFORM_THREADS_MAX = 32;
+    private static final int HEADER_BYTES_MAX = 16 << 10;
+    private static final Duration GRACE = Duration.ofSeconds(10);
+
+    /** A message of the exec stream carries at most this many characters. */
+    private static final long WEBSOCKET_MESSAGE_MAX = 256 << 10;
+
+    private static final int WEBSOCKET_FRAMES_MAX = 64;
+
+    private final Server server;
+    private final ServerConnector connector;
+
+    private WebServer(Server server, ServerConnector connector) {
+        this.server = server;
+        this.connector = connector;
+    }
+
+    /**
+     * Starts serving.
+     *
+     * @param connectionsMax beyond which no connection is accepted until one ends
+     */
+    public static WebServer start(
+            InetSocketAddress listen,
+            Duration idleTimeout,
+            int connectionsMax,
+            List<Route> routes,
+            Authenticator authenticator,
+            Telemetry telemetry) {
+        QueuedThreadPool threads = new QueuedThreadPool(PLATFORM_THREADS_MAX);
+        threads.setName("http");
+        threads.setVirtualThreadsExecutor(Executors.newThreadPerTaskExecutor(
+                Thread.ofVirtual().name("request-", 0).factory()));
+        Server server = new Server(threads);
+        ServerConnector connector = connector(server, listen, idleTimeout);
+        server.addConnector(connector);
+        server.addBean(new NetworkConnectionLimit(connectionsMax, server));
+        ServerWebSocketContainer webSockets = ServerWebSocketContainer.ensure(server);
+        webSockets.setMaxTextMessageSize(WEBSOCKET_MESSAGE_MAX);
+        webSockets.setMaxFrameSize(WEBSOCKET_MESSAGE_MAX);
+        webSockets.setMaxOutgoingFrames(WEBSOCKET_FRAMES_MAX);
+        webSockets.setIdleTimeout(idleTimeout.multipliedBy(2)); // pings come more often
+        FrontHandler front = new FrontHandler(new Router(routes), authenticator, webSockets, telemetry);
+        server.setHandler(new GracefulHandler(front));
+        server.setErrorHandler(new Errors());
+        server.setStopTimeout(GRACE.toMillis());
+        try {
+            server.start();
+        } catch (Exception e) {
+            stop(server);
+            throw startFailure(listen, e);
+        }
+        return new WebServer(server, connector);
+    }
+
+    private static ServerConnector connector(Server server, InetSocketAddress listen, Duration idleTimeout) {
+        HttpConfiguration http = new HttpConfiguration();
+        http.setSendServerVersion(false);
+        http.setRequestHeaderSize(HEADER_BYTES_MAX);
+        http.setIdleTimeout(-1); // the connector's holds
+        ServerConnector connector = new ServerConnector(server, 1, 1, new HttpConnectionFactory(http));
+        connector.setHost(listen.getHostString());
+        connector.setPort(listen.getPort());
+        connector.setIdleTimeout(idleTimeout.toMillis());
+        connector.setAcceptQueueSize(256);
+        return connector;
+    }
+
+    private static IllegalStateException startFailure(InetSocketAddress listen, Exception failure) {
+        for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+            if (cause instanceof BindException) {
+                return new IllegalStateException(
+                        "Port " + listen.getPort() + " of " + listen.getHostString() + " cannot be used ("
+                                + cause.getMessage() + "): stop what listens there, or set CP_LISTEN_ADDR to another"
+                                + " address, for example 127.0.0.1:" + (listen.getPort() % 60_000 + 1) + ".",
+                        failure);
+            }
+        }
+        return new IllegalStateException("The HTTP server cannot start at " + listen + ".", failure);
+    }
+
+    /** Where it listens, the port resolved. */
+    public int port() {
+        return connector.getLocalPort();
+    }
+
+    @Override
+    public void close() {
+        stop(server);
+    }
+
+    private static void stop(Server server) {
+        try {
+            server.stop();
+        } catch (Exception e) {
+            throw new IllegalStateException("stop the HTTP server", e);
+        }
+    }
+
+    /** Errors that Jetty itself comes to, in our envelope. */
+    private static final class Errors extends ErrorHandler {
+        @Override
+        public boolean handle(Request request, Response response, Callback callback) {
+            int status = response.getStatus();
+            response.getHeaders().put(HttpHeader.CONTENT_TYPE, "application/json");
+            if (!response.getHeaders().contains(RequestIds.HEADER)) {
+                response.getHeaders().put(RequestIds.HEADER, RequestIds.of(request));
+            }
+            response.write(true, ByteBuffer.wrap(body(status)), callback);
+            return true;
+        }
+
+        private static byte[] body(int status) {
+            return Json.write(ErrorEnvelope.of(ErrorEnvelope.codeOf(status), ErrorEnvelope.messageOf(status)));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+package dev.sandglass.control.observe;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.control.http.Access;
+import dev.sandglass.control.http.HttpRequest;
+import dev.sandglass.control.http.Reply;
+import dev.sandglass.control.http.Route;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+
+/** /healthz, /readyz, /metrics and /openapi.yaml. */
+public final class SystemResource {
+    private final Telemetry telemetry;
+    private final BooleanSupplier databaseAnswers;
+    private final BooleanSupplier hostAlive;
+    private final byte[] openApi;
+
+    public SystemResource(Telemetry telemetry, BooleanSupplier databaseAnswers, BooleanSupplier hostAlive) {
+        this.telemetry = telemetry;
+        this.databaseAnswers = databaseAnswers;
+        this.hostAlive = hostAlive;
+        this.openApi = openApi();
+    }
+
+    public List<Route> routes() {
+        return List.of(
+                Route.of("GET", "/healthz", Access.OPEN, request -> Reply.ok(Map.of("status", "ok"))),
+                Route.of("GET", "/readyz", Access.OPEN, this::ready),
+                Route.of("GET", "/metrics", Access.OPEN, this::metrics),
+                Route.of("GET", "/openapi.yaml", Access.OPEN, this::document));
+    }
+
+    private Reply ready(HttpRequest request) {
+        if (!databaseAnswers.getAsBoolean()) {
+            throw new PlatformException(ErrorCode.HOST_UNAVAILABLE, "The database does not answer.");
+        }
+        if (!hostAlive.getAsBoolean()) {
+            throw new PlatformException(ErrorCode.HOST_UNAVAILABLE, "No host agent is connected.");
+        }
+        return Reply.ok(Map.of("status", "ok"));
+    }
+
+    /** For this machine alone: what they tell is nobody else's business. */
+    private Reply metrics(HttpRequest request) {
+        if (!request.fromThisMachine()) {
+            throw new PlatformException(ErrorCode.FORBIDDEN, "Metrics are answered on the server's own machine only.");
+        }
+        return new Reply.Bytes(
+                200,
+                telemetry.scrape().getBytes(StandardCharsets.UTF_8),
+                Map.of("Content-Type", "text/plain; version=0.0.4; charset=utf-8"));
+    }
+
+    private Reply document(HttpRequest request) {
+        return new Reply.Bytes(200, openApi, Map.of("Content-Type", "application/yaml; charset=utf-8"));
+    }
+
+    private static byte[] openApi() {
+        try (InputStream in = SystemResource.class.getResourceAsStream("/dev/sandglass/contract/openapi.yaml")) {
+            if (in == null) {
+                throw new IllegalStateException("openapi.yaml is not on the class path");
+            }
+            return in.readAllBytes();
+        } catch (IOException e) {
+            throw new IllegalStateException("read openapi.yaml", e);
+        }
+    }
+}

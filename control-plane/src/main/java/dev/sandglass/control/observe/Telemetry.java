@@ -1,0 +1,51 @@
+package dev.sandglass.control.observe;
+
+import io.micrometer.core.instrument.Timer;
+import io.micrometer.core.instrument.binder.jvm.JvmMemoryMetrics;
+import io.micrometer.core.instrument.binder.jvm.JvmThreadMetrics;
+import io.micrometer.core.instrument.binder.system.ProcessorMetrics;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import java.time.Duration;
+import java.util.Set;
+
+/** Metrics in Prometheus' text form. Thread-safe. Labels come from closed sets, never from what a caller sends. */
+public final class Telemetry implements AutoCloseable {
+    private static final Set<String> METHODS = Set.of("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS");
+
+    private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+
+    public Telemetry() {
+        new JvmMemoryMetrics().bindTo(registry);
+        new JvmThreadMetrics().bindTo(registry);
+        new ProcessorMetrics().bindTo(registry);
+    }
+
+    /** A request has been answered. {@code route} is the pattern, not the path. */
+    public void request(String method, String route, int status, long elapsedNanos) {
+        Timer.builder("sandglass.http.requests")
+                .tag("method", METHODS.contains(method) ? method : "other")
+                .tag("route", route)
+                .tag("status", Integer.toString(status))
+                .register(registry)
+                .record(Duration.ofNanos(elapsedNanos));
+    }
+
+    /** A lifecycle operation on a sandbox has ended. */
+    public void operation(String name, boolean succeeded, long elapsedNanos) {
+        Timer.builder("sandglass.operations")
+                .tag("operation", name)
+                .tag("outcome", succeeded ? "success" : "failure")
+                .register(registry)
+                .record(Duration.ofNanos(elapsedNanos));
+    }
+
+    public String scrape() {
+        return registry.scrape();
+    }
+
+    @Override
+    public void close() {
+        registry.close();
+    }
+}

@@ -1,0 +1,33 @@
+package dev.sandglass.control.sandbox;
+
+import com.fasterxml.jackson.annotation.JsonRawValue;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.control.http.ErrorEnvelope;
+import dev.sandglass.control.http.Json;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+
+/** An HTTP answer that can be given again, byte by byte. */
+record Answer(int status, String body) {
+    private record Kept(int status, @JsonRawValue String body) {}
+
+    private record Found(int status, Map<String, Object> body) {}
+
+    static Answer created(Sandbox sandbox) {
+        return new Answer(201, Json.writeText(SandboxObject.of(sandbox)));
+    }
+
+    static Answer failed(PlatformException failure) {
+        return new Answer(
+                failure.code().httpStatus(), Json.writeText(ErrorEnvelope.of(failure.code(), failure.reason())));
+    }
+
+    String toJson() {
+        return Json.writeText(new Kept(status, body));
+    }
+
+    static Answer fromJson(String json) {
+        Found found = Json.read(json.getBytes(StandardCharsets.UTF_8), Found.class);
+        return new Answer(found.status(), Json.writeText(found.body()));
+    }
+}
