@@ -1,0 +1,431 @@
+package dev.sandglass.host.guest;
+
+import com.google.protobuf.ByteString;
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.contract.guest.v1.AttachExec;
+import dev.sandglass.contract.guest.v1.ExecInfo;
+import dev.sandglass.contract.guest.v1.FileInfo;
+import dev.sandglass.contract.guest.v1.Freeze;
+import dev.sandglass.contract.guest.v1.ListDirectory;
+import dev.sandglass.contract.guest.v1.ListExecs;
+import dev.sandglass.contract.guest.v1.MakeDirectory;
+import dev.sandglass.contract.guest.v1.Metrics;
+import dev.sandglass.contract.guest.v1.Move;
+import dev.sandglass.contract.guest.v1.Ping;
+import dev.sandglass.contract.guest.v1.PowerOff;
+import dev.sandglass.contract.guest.v1.ReadFile;
+import dev.sandglass.contract.guest.v1.ReadMetrics;
+import dev.sandglass.contract.guest.v1.Remove;
+import dev.sandglass.contract.guest.v1.Renew;
+import dev.sandglass.contract.guest.v1.Reply;
+import dev.sandglass.contract.guest.v1.Request;
+import dev.sandglass.contract.guest.v1.SignalExec;
+import dev.sandglass.contract.guest.v1.StartExec;
+import dev.sandglass.contract.guest.v1.Thaw;
+import dev.sandglass.contract.guest.v1.WriteFile;
+import dev.sandglass.host.linux.Deadline;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Client of the agent in one guest. Thread-safe, blocking, meant for virtual threads; each operation has a connection of
+ * its own, of which a few are kept. What goes wrong is a {@link PlatformException} with the code it has for the user.
+ * Whoever made it closes it; that ends all operations in progress, and no command in the guest.
+ */
+public final class GuestClient implements AutoCloseable {
+    public static final int TOKEN_BYTES = 32;
+
+    /** For replies that the guest gives as soon as it has read the request. */
+    private static final Duration PROMPT = Duration.ofSeconds(10);
+
+    /** For what a disk may take long to do: the guest goes on even if we do not wait. */
+    private static final Duration DISK = Duration.ofMinutes(5);
+
+    private static final int DIRECTORY_ENTRIES_MAX = 100_000;
+
+    private final ConnectionPool pool;
+
+    /** Connects when it is first used. */
+    public GuestClient(InetSocketAddress address, byte[] token) {
+        this(new ConnectionPool(address, ByteString.copyFrom(token)));
+        if (token.length != TOKEN_BYTES) {
+            throw new IllegalArgumentException("a guest's token has " + TOKEN_BYTES + " bytes");
+        }
+    }
+
+    private GuestClient(ConnectionPool pool) {
+        this.pool = pool;
+    }
+
+    /**
+     * Connects again and again until the agent answers; one authenticated connection is then ready for use. A guest that
+     * refuses the token or the protocol is not waited for.
+     */
+    public static GuestClient awaitReady(InetSocketAddress address, byte[] token, Deadline deadline) {
+        GuestClient client = new GuestClient(address, token);
+        try {
+            client.pool.release(Readiness.await(client.pool, deadline));
+            return client;
+        } catch (RuntimeException failure) {
+            client.close();
+            throw failure;
+        }
+    }
+
+    /** Of the agent, as it said when it was connected to; opens a connection if there is none. */
+    public String agentVersion() {
+        return call(
+                Request.newBuilder().setPing(Ping.getDefaultInstance()).build(),
+                Deadline.after(PROMPT),
+                (connection, reply) -> {
+                    requireDone(reply);
+                    return connection.welcome().getAgentVersion();
+                });
+    }
+
+    public void ping(Deadline deadline) {
+        callDone(Request.newBuilder().setPing(Ping.getDefaultInstance()).build(), deadline);
+    }
+
+    /** Also when an earlier attempt had been carried out and its answer was lost. */
+    public void renew(Renewal renewal, Deadline deadline) {
+        ByteString newToken = ByteString.copyFrom(renewal.token());
+        GuestConnection connection = openForRenewal(newToken, deadline);
+        try {
+            connection.send(Request.newBuilder()
+                    .setRenew(Renew.newBuilder()
+                            .setToken(newToken)
+                            .setClockUnixNanos(unixNanos(renewal.clock().instant()))
+                            .setEntropy(ByteString.copyFrom(renewal.entropy()))
+                            .setHostname(renewal.hostname())
+                            .setThaw(renewal.thaw()))
+                    .build());
+            requireDone(connection.receive(deadline));
+            pool.renewed(newToken, connection);
+            pool.release(connection);
+        } catch (IOException failure) {
+            pool.discard(connection);
+            throw GuestFailures.of(failure);
+        } catch (RuntimeException failure) {
+            pool.discard(connection);
+            throw failure;
+        }
+    }
+
+    private GuestConnection openForRenewal(ByteString newToken, Deadline deadline) {
+        Optional<GuestConnection> idle = pool.findIdle();
+        if (idle.isPresent()) {
+            return idle.get();
+        }
+        try {
+            return openWithEither(newToken, deadline);
+        } catch (GuestConnection.HelloRefused refused) {
+            throw GuestFailures.of(refused.failure());
+        } catch (IOException failure) {
+            throw GuestFailures.of(failure);
+        }
+    }
+
+    private GuestConnection openWithEither(ByteString newToken, Deadline deadline) throws IOException {
+        try {
+            return pool.open(deadline);
+        } catch (GuestConnection.HelloRefused refused) {
+            return pool.open(newToken, PROMPT, deadline);
+        }
+    }
+
+    private static long unixNanos(Instant now) {
+        return Math.addExact(Math.multiplyExact(now.getEpochSecond(), 1_000_000_000L), now.getNano());
+    }
+
+    /** Stops all user processes. Not all standing still in time is a failure, and they stay asked to. */
+    public void freeze(Duration timeout) {
+        Request request = Request.newBuilder()
+                .setFreeze(Freeze.newBuilder().setTimeoutMs((int) timeout.toMillis()))
+                .build();
+        callDone(request, Deadline.after(timeout.plus(PROMPT)));
+    }
+
+    public void thaw() {
+        callDone(Request.newBuilder().setThaw(Thaw.getDefaultInstance()).build(), Deadline.after(PROMPT));
+    }
+
+    /** The command's output is read from the stream; closing that leaves the command running. */
+    public ExecStream startExec(StartExec start, Deadline deadline) {
+        return openExec(Request.newBuilder().setStartExec(start).build(), deadline);
+    }
+
+    /** Goes on after the first {@code afterSeq} bytes of output. Whoever read the command before is detached. */
+    public ExecStream attachExec(String execId, long afterSeq, Deadline deadline) {
+        AttachExec attach =
+                AttachExec.newBuilder().setExecId(execId).setAfterSeq(afterSeq).build();
+        return openExec(Request.newBuilder().setAttachExec(attach).build(), deadline);
+    }
+
+    private ExecStream openExec(Request request, Deadline deadline) {
+        return start(request, deadline, (connection, reply) -> {
+            if (reply.getKindCase() != Reply.KindCase.EXEC_STARTED) {
+                throw GuestFailures.unexpected(reply);
+            }
+            return new GuestExecStream(pool, connection, reply.getExecStarted());
+        });
+    }
+
+    /**
+     * Runs a command to its end. Keeps the first bytes of each stream and throws the rest away. When the deadline passes
+     * the command is killed; better give it a timeout of its own.
+     */
+    public ExecResult exec(StartExec start, byte[] stdin, int keepBytesPerStream, Deadline deadline) {
+        return new OneShot(this, keepBytesPerStream, deadline).run(start, stdin);
+    }
+
+    public List<ExecInfo> listExecs() {
+        Request request = Request.newBuilder()
+                .setListExecs(ListExecs.getDefaultInstance())
+                .build();
+        return call(request, Deadline.after(PROMPT), (connection, first) -> {
+            List<ExecInfo> all = new ArrayList<>();
+            Reply reply = first;
+            for (; ; ) {
+                if (reply.getKindCase() != Reply.KindCase.EXECS) {
+                    throw GuestFailures.unexpected(reply);
+                }
+                all.addAll(reply.getExecs().getExecsList());
+                if (reply.getExecs().getLast()) {
+                    return all;
+                }
+                reply = connection.receive(Deadline.after(PROMPT));
+            }
+        });
+    }
+
+    /** To the process group of a running command. */
+    public void signalExec(String execId, int signal) {
+        SignalExec request =
+                SignalExec.newBuilder().setExecId(execId).setNumber(signal).build();
+        callDone(Request.newBuilder().setSignalExec(request).build(), Deadline.after(PROMPT));
+    }
+
+    /**
+     * Replaces the file once all of {@code data} has been read; if that fails, nothing is changed.
+     *
+     * @param mode permission bits; 0 keeps those of the old file, or is 0644
+     * @param user whose file it becomes, and who must be allowed to write it; empty for root
+     */
+    public void writeFile(String path, int mode, String user, InputStream data) {
+        WriteFile request =
+                WriteFile.newBuilder().setPath(path).setMode(mode).setUser(user).build();
+        GuestConnection connection = acquire(Deadline.after(PROMPT));
+        try {
+            requireDone(new Upload(connection).send(request, data));
+            pool.release(connection);
+        } catch (IOException failure) {
+            pool.discard(connection);
+            throw GuestFailures.of(failure);
+        } catch (RuntimeException failure) {
+            pool.discard(connection);
+            throw failure;
+        }
+    }
+
+    /** {@code length} 0 reads to the end. The caller closes what it gets. */
+    public FileRead readFile(String path, long offset, long length) {
+        ReadFile request = ReadFile.newBuilder()
+                .setPath(path)
+                .setOffset(offset)
+                .setLength(length)
+                .build();
+        return start(Request.newBuilder().setReadFile(request).build(), Deadline.after(DISK), (connection, reply) -> {
+            if (reply.getKindCase() != Reply.KindCase.FILE_INFO) {
+                throw GuestFailures.unexpected(reply);
+            }
+            return new FileRead(reply.getFileInfo(), new Download(pool, connection));
+        });
+    }
+
+    /** In no particular order. More than 100,000 entries are refused. */
+    public List<FileInfo> listDirectory(String path) {
+        Request request = Request.newBuilder()
+                .setListDirectory(ListDirectory.newBuilder().setPath(path))
+                .build();
+        return call(request, Deadline.after(DISK), (connection, first) -> {
+            List<FileInfo> all = new ArrayList<>();
+            Reply reply = first;
+            for (; ; ) {
+                if (reply.getKindCase() != Reply.KindCase.ENTRIES) {
+                    throw GuestFailures.unexpected(reply);
+                }
+                all.addAll(reply.getEntries().getEntriesList());
+                if (all.size() > DIRECTORY_ENTRIES_MAX) {
+                    throw new TooManyEntries();
+                }
+                if (reply.getEntries().getLast()) {
+                    return all;
+                }
+                reply = connection.receive(Deadline.after(DISK));
+            }
+        });
+    }
+
+    /** Parents too; an existing directory is fine. */
+    public void makeDirectory(String path) {
+        callDone(
+                Request.newBuilder()
+                        .setMakeDirectory(MakeDirectory.newBuilder().setPath(path))
+                        .build(),
+                Deadline.after(DISK));
+    }
+
+    /** Within one file system; never over something that exists. */
+    public void move(String from, String to) {
+        callDone(
+                Request.newBuilder()
+                        .setMove(Move.newBuilder().setFrom(from).setTo(to))
+                        .build(),
+                Deadline.after(DISK));
+    }
+
+    /** With all that is in it. */
+    public void remove(String path) {
+        callDone(
+                Request.newBuilder()
+                        .setRemove(Remove.newBuilder().setPath(path))
+                        .build(),
+                Deadline.after(DISK));
+    }
+
+    public Metrics metrics() {
+        Request request = Request.newBuilder()
+                .setReadMetrics(ReadMetrics.getDefaultInstance())
+                .build();
+        return call(request, Deadline.after(PROMPT), (connection, reply) -> {
+            if (reply.getKindCase() != Reply.KindCase.METRICS) {
+                throw GuestFailures.unexpected(reply);
+            }
+            return reply.getMetrics();
+        });
+    }
+
+    /** Returns when the guest has begun to switch itself off. */
+    public void powerOff() {
+        callDone(Request.newBuilder().setPowerOff(PowerOff.getDefaultInstance()).build(), Deadline.after(PROMPT));
+    }
+
+    @Override
+    public void close() {
+        pool.close();
+    }
+
+    // ---- One operation
+
+    /** Makes of the first reply what the operation yields. A refusal is a PlatformException. */
+    private interface Answer<T> {
+        T from(GuestConnection connection, Reply reply) throws IOException;
+    }
+
+    /** A refusal after which replies are still under way. */
+    private static final class TooManyEntries extends RuntimeException {
+        private static final long serialVersionUID = 1;
+    }
+
+    private static void requireDone(Reply reply) {
+        if (reply.getKindCase() != Reply.KindCase.DONE) {
+            throw GuestFailures.unexpected(reply);
+        }
+    }
+
+    private void callDone(Request request, Deadline deadline) {
+        boolean _ = call(request, deadline, (connection, reply) -> {
+            requireDone(reply);
+            return true;
+        });
+    }
+
+    /** An operation that is over when its answer is there. */
+    private <T> T call(Request request, Deadline deadline, Answer<T> answer) {
+        return start(request, deadline, (connection, reply) -> {
+            T result = answer.from(connection, reply);
+            pool.release(connection);
+            return result;
+        });
+    }
+
+    /** An operation whose connection the answer keeps. */
+    private <T> T start(Request request, Deadline deadline, Answer<T> answer) {
+        Optional<GuestConnection> idle = pool.findIdle();
+        if (idle.isPresent()) {
+            Optional<Reply> reply = tryIdle(idle.get(), request, deadline);
+            if (reply.isPresent()) {
+                return finish(idle.get(), reply.get(), answer);
+            }
+        }
+        GuestConnection connection = open(deadline);
+        return finish(connection, firstReply(connection, request, deadline), answer);
+    }
+
+    /** Empty: the connection had ended before the guest could read the request. */
+    private Optional<Reply> tryIdle(GuestConnection connection, Request request, Deadline deadline) {
+        try {
+            connection.send(request);
+            return Optional.of(connection.receive(deadline));
+        } catch (java.net.SocketTimeoutException late) {
+            pool.discard(connection);
+            throw GuestFailures.of(late);
+        } catch (IOException broken) {
+            pool.discard(connection);
+            return Optional.empty();
+        }
+    }
+
+    private Reply firstReply(GuestConnection connection, Request request, Deadline deadline) {
+        try {
+            connection.send(request);
+            return connection.receive(deadline);
+        } catch (IOException failure) {
+            pool.discard(connection);
+            throw GuestFailures.of(failure);
+        }
+    }
+
+    private <T> T finish(GuestConnection connection, Reply reply, Answer<T> answer) {
+        try {
+            return answer.from(connection, reply);
+        } catch (PlatformException refused) {
+            // The connection stays usable where the failure is the whole reply.
+            if (reply.getKindCase() == Reply.KindCase.FAILURE) {
+                pool.release(connection);
+            } else {
+                pool.discard(connection);
+            }
+            throw refused;
+        } catch (TooManyEntries tooMany) {
+            pool.discard(connection);
+            throw new PlatformException(
+                    ErrorCode.TOO_LARGE, "The directory has more than " + DIRECTORY_ENTRIES_MAX + " entries.");
+        } catch (IOException failure) {
+            pool.discard(connection);
+            throw GuestFailures.of(failure);
+        }
+    }
+
+    private GuestConnection acquire(Deadline deadline) {
+        return pool.findIdle().orElseGet(() -> open(deadline));
+    }
+
+    private GuestConnection open(Deadline deadline) {
+        try {
+            return pool.open(deadline);
+        } catch (GuestConnection.HelloRefused refused) {
+            throw GuestFailures.of(refused.failure());
+        } catch (IOException failure) {
+            throw GuestFailures.of(failure);
+        }
+    }
+}

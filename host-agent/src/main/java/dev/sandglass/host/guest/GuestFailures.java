@@ -1,0 +1,51 @@
+package dev.sandglass.host.guest;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.contract.guest.v1.Failure;
+import dev.sandglass.contract.guest.v1.Reply;
+import java.io.IOException;
+import java.net.SocketTimeoutException;
+
+/** How what goes wrong with a guest looks to the rest of the host. */
+final class GuestFailures {
+    private GuestFailures() {}
+
+    static PlatformException of(Failure failure) {
+        return new PlatformException(codeOf(failure), sentence(failure.getMessage()));
+    }
+
+    static PlatformException of(IOException failure) {
+        String reason = failure instanceof SocketTimeoutException
+                ? "The sandbox's agent did not answer in time."
+                : "The connection to the sandbox's agent was lost.";
+        return new PlatformException(ErrorCode.AGENT_ERROR, reason, failure);
+    }
+
+    /** For a reply that the protocol does not allow here. */
+    static PlatformException unexpected(Reply reply) {
+        if (reply.getKindCase() == Reply.KindCase.FAILURE) {
+            return of(reply.getFailure());
+        }
+        return new PlatformException(
+                ErrorCode.AGENT_ERROR, "The sandbox's agent answered with " + reply.getKindCase() + ".");
+    }
+
+    private static String sentence(String message) {
+        return message.isEmpty() ? "The sandbox's agent refused the request." : message;
+    }
+
+    private static ErrorCode codeOf(Failure failure) {
+        return switch (failure.getCode()) {
+            case BAD_REQUEST, IS_DIRECTORY, NOT_DIRECTORY -> ErrorCode.INVALID_REQUEST;
+            case NOT_FOUND -> ErrorCode.NOT_FOUND;
+            case PERMISSION_DENIED -> ErrorCode.FORBIDDEN;
+            case ALREADY_EXISTS -> ErrorCode.ALREADY_EXISTS;
+            case NOT_EMPTY -> ErrorCode.CONFLICT;
+            case DISK_FULL -> ErrorCode.DISK_FULL;
+            case EXHAUSTED -> ErrorCode.QUOTA_EXCEEDED;
+            case UNSUPPORTED -> ErrorCode.INCOMPATIBLE_SNAPSHOT;
+            case UNAUTHENTICATED, INTERNAL, CODE_UNSPECIFIED, UNRECOGNIZED -> ErrorCode.AGENT_ERROR;
+        };
+    }
+}
