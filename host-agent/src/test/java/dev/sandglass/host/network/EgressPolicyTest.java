@@ -246,6 +246,52 @@ class EgressPolicyTest {
     }
 
     @Test
+    void theWorldDoesNotReachTheNamespaceEither() throws Exception {
+        Command.of("nsenter", "--net=/run/netns/" + slot.namespace(), "nft", "flush", "ruleset")
+                .run();
+        String address = SlotLayout.text(slot.hostAddress());
+        Command.of("ip", "-n", slot.namespace(), "addr", "add", address + "/32", "dev", "lo")
+                .run();
+        scope.own(Perl.serve(slot.namespace(), "tcp:0.0.0.0:80"));
+        try (Socket socket = new Socket()) {
+            socket.connect(new InetSocketAddress(slot.hostAddress(), 80), 2000);
+        }
+        Command.of(
+                        "ip",
+                        "-n",
+                        internet.namespace(),
+                        "route",
+                        "add",
+                        address,
+                        "via",
+                        SlotLayout.text(internet.hostAddress()))
+                .run();
+        assertThat(Perl.probe(internet.namespace(), List.of(tcp(slot.hostAddress(), 80)))
+                        .values())
+                .containsExactly("silence");
+    }
+
+    @Test
+    void aResolverOnTheHostItselfIsReachedAtItsPortOnly() throws Exception {
+        Networks own = scope.own(Networks.open(
+                NetworkConfiguration.standard("tdns" + Id.Ids.randomCharacters(8), home, internet.hostAddress(), 0)));
+        TestGuest asking = scope.own(new TestGuest(acquire(own)));
+        try (ServerSocket resolver = new ServerSocket(53, 5, internet.hostAddress())) {
+            Thread.ofVirtual().start(() -> {
+                try (Socket socket = resolver.accept()) {
+                    socket.getOutputStream().write("resolved\n".getBytes(StandardCharsets.UTF_8));
+                } catch (IOException e) {
+                    // Nobody asked: the assertion below says so.
+                }
+            });
+            String other = tcp(internet.hostAddress(), host.getLocalPort());
+            assertThat(Perl.probe(asking.namespace(), List.of("tcp|169.254.0.22|53", other)))
+                    .containsEntry("tcp|169.254.0.22|53", "answer resolved")
+                    .containsEntry(other, "silence");
+        }
+    }
+
+    @Test
     void aConnectionFromBeforeAMoveToAnotherSlotIsResetAtOnce() throws Exception {
         String script = """
                 use IO::Socket::INET; $| = 1; $SIG{PIPE} = 'IGNORE';
@@ -283,6 +329,9 @@ class EgressPolicyTest {
             Command.of("ip", "-n", slot.namespace(), "link", "del", "dev", "tap0")
                     .run();
             guest.attach(otherSandbox);
+            // Nobody out there can answer any more: the reset has to come from the slot.
+            Command.of("ip", "-n", internet.namespace(), "link", "set", "dev", "world", "down")
+                    .run();
             client.getOutputStream().write('\n');
             client.getOutputStream().flush();
             assertThat(client.waitFor(5, TimeUnit.SECONDS)).isTrue();
