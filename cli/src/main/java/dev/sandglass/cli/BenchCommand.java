@@ -1,7 +1,10 @@
 package dev.sandglass.cli;
 
+import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Unmatched;
@@ -27,15 +30,22 @@ final class BenchCommand implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         try {
-            Class.forName(MAIN).getMethod("main", String[].class).invoke(null, (Object) options.toArray(String[]::new));
-            return 0;
+            return (Integer) Class.forName(MAIN)
+                    .getMethod("run", String[].class, Map.class, Path.class, PrintStream.class, PrintStream.class)
+                    .invoke(
+                            null,
+                            options.toArray(String[]::new),
+                            context.environment(),
+                            context.root(),
+                            context.out(),
+                            context.err());
         } catch (ClassNotFoundException e) {
             throw new CommandFailure("This build has no benchmarks (module bench).");
         } catch (InvocationTargetException e) {
-            if (context.debug()) {
-                e.printStackTrace(context.err());
+            if (e.getCause() instanceof Exception cause) {
+                throw cause;
             }
-            throw new CommandFailure("The benchmark failed: " + e.getCause());
+            throw e;
         }
     }
 }

@@ -1,0 +1,132 @@
+package dev.sandglass.bench;
+
+import java.nio.file.Path;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** What was asked for on the command line. */
+@Command(
+        name = "sandglass bench",
+        description = {
+            "Measure Sandglass on this machine: cold boot, create, exec, delete, memory; podman with runc beside it.",
+            "Uses the running server, or starts an installation of its own in a temporary home and removes it again."
+        },
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  sandglass bench --quick",
+            "  sandglass bench --only create,exec --rounds 50 --profile",
+            "  sandglass bench --only memory --sandboxes 50"
+        })
+final class Options {
+    private static final int ROUNDS = 25;
+    private static final int QUICK_ROUNDS = 5;
+    private static final int SANDBOXES = 20;
+    private static final int QUICK_SANDBOXES = 4;
+    private static final int COLD_BOOTS = 5;
+    private static final int QUICK_COLD_BOOTS = 1;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // set by picocli
+    private CommandSpec spec;
+
+    @Option(names = "--rounds", paramLabel = "N", description = "Rounds; each measures everything once (25).")
+    private Optional<Integer> rounds = Optional.empty();
+
+    @Option(names = "--sandboxes", paramLabel = "N", description = "Sandboxes alive at once for the memory (20).")
+    private Optional<Integer> sandboxes = Optional.empty();
+
+    @Option(
+            names = "--only",
+            paramLabel = "PART",
+            split = ",",
+            description = "Only these: ${COMPLETION-CANDIDATES}.",
+            converter = PartConverter.class,
+            completionCandidates = PartNames.class)
+    private List<Part> only = List.of();
+
+    @Option(names = "--quick", description = "A few rounds, half a minute: for a first look.")
+    private boolean quick;
+
+    @Option(names = "--profile", description = "Break create and delete down into the host agent's steps.")
+    private boolean profile;
+
+    @Option(names = "--check", description = "Exit with 1 when a promise is broken.")
+    private boolean check;
+
+    @Option(
+            names = "--json",
+            paramLabel = "FILE",
+            description = "Where to write the figures (build/bench/results/TIME.json).")
+    private Optional<Path> json = Optional.empty();
+
+    static final class PartNames implements Iterable<String> {
+        @Override
+        public java.util.Iterator<String> iterator() {
+            return EnumSet.allOf(Part.class).stream().map(Part::toString).iterator();
+        }
+    }
+
+    static final class PartConverter implements CommandLine.ITypeConverter<Part> {
+        @Override
+        public Part convert(String text) {
+            return EnumSet.allOf(Part.class).stream()
+                    .filter(part -> part.toString().equals(text))
+                    .findFirst()
+                    .orElseThrow(() -> new CommandLine.TypeConversionException(
+                            "no part '" + text + "'; there are " + String.join(", ", new PartNames())));
+        }
+    }
+
+    /** Values that make no sense are a usage error. */
+    void validate() {
+        if (rounds() < 1 || rounds() > 1000) {
+            throw new ParameterException(spec.commandLine(), "--rounds must be between 1 and 1000");
+        }
+        if (sandboxes() < 1 || sandboxes() > 1000) {
+            throw new ParameterException(spec.commandLine(), "--sandboxes must be between 1 and 1000");
+        }
+    }
+
+    int rounds() {
+        return rounds.orElse(quick ? QUICK_ROUNDS : ROUNDS);
+    }
+
+    int sandboxes() {
+        return sandboxes.orElse(quick ? QUICK_SANDBOXES : SANDBOXES);
+    }
+
+    /** Each takes seconds, so only some rounds have one. */
+    int coldBoots() {
+        return Math.min(rounds(), quick ? QUICK_COLD_BOOTS : COLD_BOOTS);
+    }
+
+    boolean wants(Part part) {
+        return only.isEmpty() || only.contains(part);
+    }
+
+    Set<Part> parts() {
+        return only.isEmpty() ? EnumSet.allOf(Part.class) : EnumSet.copyOf(only);
+    }
+
+    boolean profile() {
+        return profile;
+    }
+
+    boolean check() {
+        return check;
+    }
+
+    Optional<Path> json() {
+        return json;
+    }
+}

@@ -1,0 +1,127 @@
+package dev.sandglass.bench;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** The figures of a run, for people. */
+final class Report {
+    private final Outcome outcome;
+
+    Report(Outcome outcome) {
+        this.outcome = outcome;
+    }
+
+    String render() {
+        StringBuilder text = new StringBuilder();
+        text.append(machine()).append('\n').append(times());
+        outcome.memory().ifPresent(use -> text.append('\n').append(memory(use)));
+        if (!outcome.steps().isEmpty()) {
+            text.append('\n').append(steps());
+        }
+        text.append('\n').append(promises());
+        outcome.notes().forEach(note -> text.append("  ! ").append(note).append('\n'));
+        return text.toString();
+    }
+
+    private String machine() {
+        MachineDescription machine = outcome.machine();
+        return Table.render(
+                List.of(
+                        List.of(
+                                "machine",
+                                machine.cpu() + ", " + machine.cores() + " cores, " + machine.memoryMb() + " MB, Linux "
+                                        + machine.kernel()),
+                        List.of("load", machine.loadAverage() + " before the run, " + machine.startedAt()),
+                        List.of("VMM", machine.qemu() + ", " + machine.accelerator()),
+                        List.of("peer", machine.podman()),
+                        List.of("server", machine.server())),
+                2);
+    }
+
+    private String times() {
+        List<List<String>> rows = new ArrayList<>();
+        rows.add(List.of("", "n", "min", "p50", "tail", "", "beside"));
+        for (Subject subject : Subject.values()) {
+            outcome.samples()
+                    .statistics(subject)
+                    .ifPresent(known -> rows.add(List.of(
+                            subject.title(),
+                            Integer.toString(known.count()),
+                            Units.time(known.least()),
+                            Units.time(known.median()),
+                            Units.time(known.knowsTail() ? known.percentile(0.99) : known.greatest()),
+                            known.knowsTail() ? "p99" : "max",
+                            beside(subject, known))));
+        }
+        return Table.render(rows, 1);
+    }
+
+    private String beside(Subject subject, Statistics ours) {
+        return switch (subject) {
+            case CREATE -> compared(ours, Subject.COLD_BOOT, "cold boot");
+            case CREATE_ECHO -> compared(ours, Subject.PODMAN_RUN, "podman run");
+            case EXEC_TRUE -> compared(ours, Subject.PODMAN_EXEC, "podman exec");
+            case COLD_BOOT, DELETE, GUEST_TRUE, EXEC_PYTHON, PODMAN_RUN, PODMAN_EXEC -> "";
+        };
+    }
+
+    private String compared(Statistics ours, Subject other, String name) {
+        return outcome.samples()
+                .statistics(other)
+                .map(theirs -> {
+                    double ratio = ours.timesFasterThan(theirs);
+                    return ratio >= 1
+                            ? Units.ratio(ratio) + " faster than " + name
+                            : Units.ratio(1 / ratio) + " slower than " + name;
+                })
+                .orElse("");
+    }
+
+    private static String memory(MemoryUse use) {
+        return Table.render(
+                List.of(
+                        List.of("PSS, first idle clone alone", Units.megabytes(use.firstBytes())),
+                        List.of(
+                                "PSS, each one beyond the first of " + use.sandboxes(),
+                                Units.megabytes(use.bytesEachBeyondFirst())),
+                        List.of("PSS, all " + use.sandboxes() + " together", Units.megabytes(use.allBytes()))),
+                1);
+    }
+
+    private String steps() {
+        List<List<String>> rows = new ArrayList<>();
+        rows.add(List.of("step of the host agent", "n", "mean"));
+        outcome.steps().entrySet().stream().sorted(Map.Entry.comparingByKey()).forEach(entry -> {
+            StepTimes.Total total = entry.getValue();
+            rows.add(List.of(
+                    entry.getKey(), Long.toString(total.count()), String.format("%.2f ms", total.meanMillis())));
+        });
+        return Table.render(rows, 1);
+    }
+
+    private String promises() {
+        List<List<String>> rows = new ArrayList<>();
+        for (Promise promise : Promise.weigh(outcome.samples(), outcome.memory())) {
+            rows.add(List.of(mark(promise.verdict()), promise.text(), promise.measured()));
+        }
+        return Table.render(rows, 2);
+    }
+
+    private static String mark(Promise.Verdict verdict) {
+        return switch (verdict) {
+            case KEPT -> "ok";
+            case BROKEN -> "BROKEN";
+            case NOT_MEASURED -> "-";
+        };
+    }
+
+    /** Whether any promise was broken; what was not measured does not count. */
+    static Optional<String> firstBroken(Outcome outcome) {
+        return Promise.weigh(outcome.samples(), outcome.memory()).stream()
+                .filter(promise -> promise.verdict() == Promise.Verdict.BROKEN)
+                .map(promise -> promise.text() + ": " + promise.measured())
+                .findFirst();
+    }
+}

@@ -1,0 +1,115 @@
+package dev.sandglass.bench;
+
+import dev.sandglass.cli.client.Access;
+import dev.sandglass.cli.client.Json;
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * The few calls that are measured, over one kept connection. All sandboxes made here carry the run's name, by which
+ * {@link #mine} finds those too whose answer never came.
+ */
+final class Rest implements AutoCloseable {
+    private static final Duration TIMEOUT = Duration.ofSeconds(90);
+    private static final String LABEL = "sandglass-bench";
+
+    private final Access access;
+    private final String run;
+    private final HttpClient http = HttpClient.newBuilder()
+            .version(HttpClient.Version.HTTP_1_1)
+            .connectTimeout(Duration.ofSeconds(10))
+            .build();
+
+    Rest(Access access, String run) {
+        this.access = access;
+        this.run = run;
+    }
+
+    /** Of the default shape; returns its id when it is running. */
+    String create() {
+        ObjectNode body = Json.object();
+        body.putObject("metadata").put(LABEL, run);
+        JsonNode sandbox = call("POST", "/v1/sandboxes", body);
+        String status = sandbox.path("status").asString("");
+        if (!status.equals("running")) {
+            throw new BenchFailure("A new sandbox is '" + status + "' instead of running.");
+        }
+        return sandbox.path("id").asString("");
+    }
+
+    /** Returns stdout; a command that fails is a failure here. */
+    String exec(String id, String command, String... arguments) {
+        ObjectNode body = Json.object().put("cmd", command);
+        for (String argument : arguments) {
+            body.withArray("args").add(argument);
+        }
+        JsonNode result = call("POST", "/v1/sandboxes/" + id + "/exec", body);
+        if (result.path("exit_code").asInt(-1) != 0) {
+            throw new BenchFailure(command + " failed in " + id + ": " + Json.write(result));
+        }
+        return result.path("stdout").asString("");
+    }
+
+    void delete(String id) {
+        call("DELETE", "/v1/sandboxes/" + id, Json.object());
+    }
+
+    /** Ids of this run's sandboxes that exist now. */
+    List<String> mine() {
+        List<String> ids = new ArrayList<>();
+        call("GET", "/v1/sandboxes?limit=100&metadata." + LABEL + "=" + run, Json.object())
+                .forEach(sandbox -> ids.add(sandbox.path("id").asString("")));
+        return ids;
+    }
+
+    /** The server's metrics in Prometheus's text format; empty when it does not show them. */
+    String metrics() {
+        HttpResponse<String> answer = send(
+                HttpRequest.newBuilder(URI.create(access.url() + "/metrics")).GET());
+        return answer.statusCode() == 200 ? answer.body() : "";
+    }
+
+    private JsonNode call(String method, String path, ObjectNode body) {
+        HttpResponse<String> answer = send(HttpRequest.newBuilder(URI.create(access.url() + path))
+                .header("Content-Type", "application/json")
+                .method(
+                        method,
+                        method.equals("POST") ? BodyPublishers.ofString(Json.write(body)) : BodyPublishers.noBody()));
+        JsonNode json = Json.parse(answer.body());
+        if (answer.statusCode() >= 300) {
+            String message = json.path("error").path("message").asString("HTTP status " + answer.statusCode());
+            throw new BenchFailure(method + " " + path + ": " + message);
+        }
+        return json;
+    }
+
+    private HttpResponse<String> send(HttpRequest.Builder request) {
+        try {
+            return http.send(
+                    request.timeout(TIMEOUT)
+                            .header("X-API-Key", access.apiKey())
+                            .build(),
+                    BodyHandlers.ofString());
+        } catch (IOException e) {
+            throw new BenchFailure("The server at " + access + " does not answer: " + e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new BenchFailure("Interrupted.");
+        }
+    }
+
+    @Override
+    public void close() {
+        http.shutdownNow();
+    }
+}

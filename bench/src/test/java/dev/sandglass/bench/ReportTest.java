@@ -1,0 +1,83 @@
+package dev.sandglass.bench;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.sandglass.cli.client.Json;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import tools.jackson.databind.JsonNode;
+
+class ReportTest {
+    private static final MachineDescription MACHINE = new MachineDescription(
+            Instant.parse("2026-01-02T03:04:05Z"),
+            "Some CPU",
+            2,
+            24000,
+            "6.1",
+            0.25,
+            "QEMU emulator version 7.2",
+            "tcg (no svm)",
+            "podman version 4.3.1, no runc",
+            "http://127.0.0.1:8000");
+
+    private static Outcome outcome() {
+        Samples samples = new Samples();
+        IntStream.rangeClosed(1, 100).forEach(i -> samples.add(Subject.EXEC_TRUE, Duration.ofMillis(i)));
+        samples.add(Subject.PODMAN_EXEC, Duration.ofMillis(200));
+        samples.add(Subject.CREATE, Duration.ofMillis(510));
+        samples.add(Subject.COLD_BOOT, Duration.ofMillis(5100));
+        return new Outcome(
+                MACHINE,
+                samples,
+                Optional.of(new MemoryUse(3, 3, 80_000_000, 160_000_000)),
+                Map.of("create_restore", new StepTimes.Total(4, 0.5)),
+                List.of("podman run failed: no reason"));
+    }
+
+    @Test
+    void theReportShowsFiguresRatiosAndVerdicts() {
+        String text = new Report(outcome()).render();
+
+        assertThat(text)
+                .containsPattern("create → running +1 +510 ms +510 ms +510 ms +max +10.0× faster than cold boot")
+                .containsPattern(
+                        "exec true \\(REST\\) +100 +1.00 ms +50.0 ms +99.0 ms +p99 +4.00× faster than podman exec")
+                .containsPattern("each one beyond the first of 3 +40.0 MB")
+                .containsPattern("create_restore +4 +125.00 ms")
+                .containsPattern("BROKEN +create → running, p50 ≤ 500 ms +510 ms")
+                .containsPattern("ok +create ≥ 8× faster than cold boot +10.0×")
+                .contains("Some CPU, 2 cores", "! podman run failed: no reason")
+                .doesNotContain("python3");
+    }
+
+    @Test
+    void theFirstBrokenPromiseIsFound() {
+        assertThat(Report.firstBroken(outcome())).hasValue("create → running, p50 ≤ 500 ms: 510 ms");
+    }
+
+    @Test
+    void jsonHasEverySampleAndEveryVerdict() {
+        JsonNode json = Json.parse(Json.writeIndented(JsonReport.of(outcome())));
+
+        assertThat(json.path("machine").path("load_average_before").asDouble()).isEqualTo(0.25);
+        JsonNode exec = json.path("times").path("exec_true");
+        assertThat(exec.path("samples_ms").size()).isEqualTo(100);
+        assertThat(exec.path("p50_ms").asDouble()).isEqualTo(50);
+        assertThat(exec.path("p99_ms").asDouble()).isEqualTo(99);
+        assertThat(json.path("times").path("create").has("p99_ms")).isFalse();
+        assertThat(json.path("times").has("delete")).isFalse();
+        assertThat(json.path("memory").path("pss_each_beyond_first_bytes").asLong())
+                .isEqualTo(40_000_000);
+        assertThat(json.path("steps").path("create_restore").path("mean_ms").asDouble())
+                .isEqualTo(125);
+        assertThat(json.path("promises")
+                        .valueStream()
+                        .map(p -> p.path("verdict").asString()))
+                .startsWith("broken", "kept");
+    }
+}
