@@ -18,6 +18,9 @@ import java.util.regex.Pattern;
 final class Podman implements AutoCloseable {
     private static final Duration TIMEOUT = Duration.ofSeconds(30);
     private static final Pattern LIBRARY = Pattern.compile("(?:=> )?(/\\S+) \\(0x");
+    /** By default podman raises limits to what it thinks root may have; a root without that capability cannot. */
+    private static final List<String> LIMITS = List.of("nofile=1024:1024", "nproc=1024:1024");
+
     private static final int LIFETIME_SECONDS = 900;
 
     private final String prefix;
@@ -27,7 +30,7 @@ final class Podman implements AutoCloseable {
     private Podman(String prefix, Path root) {
         this.prefix = prefix;
         List<String> argv = new ArrayList<>(List.of("podman", "run", "--runtime", "runc", "--network=none"));
-        argv.addAll(limits());
+        LIMITS.forEach(limit -> argv.addAll(List.of("--ulimit", limit)));
         argv.addAll(List.of("--rootfs", root.toString()));
         this.run = List.copyOf(argv);
     }
@@ -111,25 +114,6 @@ final class Podman implements AutoCloseable {
             argv.add(prefix + "-" + number); // the one that an interruption may have left
         }
         Optional<Program.Result> _ = Program.run(TIMEOUT, argv);
-    }
-
-    /** Podman raises its limits to what it thinks root may have; a root without that capability would not start. */
-    private static List<String> limits() {
-        try {
-            String limits = Files.readString(Path.of("/proc/self/limits"));
-            List<String> options = new ArrayList<>();
-            limit(limits, "Max open files").ifPresent(n -> options.addAll(List.of("--ulimit", "nofile=" + n)));
-            limit(limits, "Max processes").ifPresent(n -> options.addAll(List.of("--ulimit", "nproc=" + n)));
-            return options;
-        } catch (IOException e) {
-            return List.of();
-        }
-    }
-
-    static Optional<String> limit(String limits, String name) {
-        Matcher matcher =
-                Pattern.compile(Pattern.quote(name) + "\\s+(\\d+)\\s+(\\d+)").matcher(limits);
-        return matcher.find() ? Optional.of(matcher.group(1) + ":" + matcher.group(2)) : Optional.empty();
     }
 
     private static void fill(Path root) throws IOException {

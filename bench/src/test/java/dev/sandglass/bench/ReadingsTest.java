@@ -70,19 +70,6 @@ class ReadingsTest {
     }
 
     @Test
-    void limitsOfAProcessAreReadByName() {
-        String limits = """
-                Max processes             96365                96365                processes
-                Max open files            1024                 20000                files
-                Max cpu time              unlimited            unlimited            seconds
-                """;
-
-        assertThat(Podman.limit(limits, "Max open files")).hasValue("1024:20000");
-        assertThat(Podman.limit(limits, "Max processes")).hasValue("96365:96365");
-        assertThat(Podman.limit(limits, "Max cpu time")).isEmpty();
-    }
-
-    @Test
     void aProgramIsTimedAndItsOutputKept() {
         Program.Result result = Program.run(Duration.ofSeconds(5), "sh", "-c", "echo first; echo last >&2; exit 3")
                 .orElseThrow();
