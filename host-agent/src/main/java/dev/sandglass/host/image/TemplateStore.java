@@ -1,0 +1,395 @@
+package dev.sandglass.host.image;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.Id;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.host.linux.FileDescriptor;
+import dev.sandglass.host.linux.Linux;
+import dev.sandglass.host.linux.Scope;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Clock;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.SortedMap;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Frozen templates on disk, each under an opaque id. Thread-safe; the directory belongs to one agent. */
+public final class TemplateStore {
+    private static final String MEMORY = "memory";
+    private static final String STATE = "state";
+    private static final String DISK = "disk.qcow2";
+    private static final String LOCK = "lock";
+    private static final String DRAFT_PREFIX = ".draft-";
+    private static final String ID_PREFIX = "tpl";
+    private static final int ID_CHARACTERS = 20;
+
+    private static final FileAttribute<Set<PosixFilePermission>> ROOT_ONLY =
+            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
+
+    /** Nobody can change or resize it any more, nor lift that. */
+    private static final int SEALS = Linux.F_SEAL_WRITE | Linux.F_SEAL_SHRINK | Linux.F_SEAL_GROW | Linux.F_SEAL_SEAL;
+
+    private static final Logger LOG = LoggerFactory.getLogger(TemplateStore.class);
+
+    private final Path directory;
+    private final ImageStore images;
+    private final Clock clock;
+
+    /** @param directory {@code templates} in SANDGLASS_HOME; made if absent */
+    public TemplateStore(Path directory, ImageStore images, Clock clock) {
+        this.directory = directory;
+        this.images = images;
+        this.clock = clock;
+        try {
+            Files.createDirectories(directory, ROOT_ONLY);
+        } catch (IOException e) {
+            throw new UncheckedIOException("make the template store", e);
+        }
+    }
+
+    /**
+     * A template in the making: its directory, in which the caller puts the disk ({@code disk.qcow2}) and the device
+     * state. Closing it removes the directory unless it was published.
+     */
+    public static final class Draft implements AutoCloseable {
+        private final Shape shape;
+        private final Path directory;
+        private final FileDescriptor lock;
+
+        private Draft(Shape shape, Path directory, FileDescriptor lock) {
+            this.shape = shape;
+            this.directory = directory;
+            this.lock = lock;
+        }
+
+        public Path directory() {
+            return directory;
+        }
+
+        public Path deviceState() {
+            return directory.resolve(STATE);
+        }
+
+        @Override
+        public void close() {
+            removeTree(directory);
+            lock.close();
+        }
+    }
+
+    /**
+     * The newest template of this shape that this VMM and these images can use, opened, with every byte checked. Those
+     * frozen by another VMM or from other images are passed over and kept.
+     *
+     * @throws PlatformException if one is damaged
+     */
+    public Optional<Template> find(Shape shape, SortedMap<String, String> identity, BootImages bootImages) {
+        return all().stream()
+                .filter(content -> content.shape().equals(shape)
+                        && content.identity().equals(identity)
+                        && content.imageDigest().equals(bootImages.digest()))
+                .max(Comparator.comparingLong(TemplateContent::createdUnixMillis))
+                .map(this::open);
+    }
+
+    /** The template that something depends on. */
+    public Template require(String id) {
+        return open(content(id));
+    }
+
+    /** Of the images that templates depend on. */
+    public Set<String> imageDigests() {
+        return Set.copyOf(all().stream().map(TemplateContent::imageDigest).toList());
+    }
+
+    public Draft begin(Shape shape) {
+        String name = DRAFT_PREFIX + Id.Ids.randomCharacters(ID_CHARACTERS);
+        try (Scope scope = Scope.open("begin a template")) {
+            Path draft = Files.createDirectory(directory.resolve(name), ROOT_ONLY);
+            scope.defer("draft", () -> removeTree(draft));
+            FileDescriptor lock =
+                    scope.own(Linux.open(draft.resolve(LOCK), Linux.O_RDWR | Linux.O_CREAT | Linux.O_EXCL, 0600));
+            Linux.flock(lock);
+            scope.handOver();
+            return new Draft(shape, draft, lock);
+        } catch (IOException e) {
+            throw new UncheckedIOException("begin a template", e);
+        }
+    }
+
+    /**
+     * Makes a draft a template, durably, and opens it. No VM may have {@code memory} mapped any more; it is sealed and
+     * belongs to the template from here on, also when this fails.
+     *
+     * @param identity of the VMM
+     * @param bootImages it was booted from
+     * @param guestToken what the frozen agent accepts
+     */
+    public Template publish(
+            Draft draft,
+            SortedMap<String, String> identity,
+            BootImages bootImages,
+            byte[] guestToken,
+            FileDescriptor memory) {
+        String id = ID_PREFIX + Id.Ids.randomCharacters(ID_CHARACTERS);
+        try (Scope scope = Scope.open("publish template " + id)) {
+            scope.own(memory);
+            Linux.addSeals(memory, SEALS);
+            TemplateContent content = new TemplateContent(
+                    id,
+                    draft.shape,
+                    identity,
+                    bootImages.digest(),
+                    bootImages.guestAgentVersion(),
+                    HexFormat.of().formatHex(guestToken),
+                    clock.millis(),
+                    writeMemory(memory, draft.directory.resolve(MEMORY)),
+                    settle(draft.directory.resolve(STATE)),
+                    settle(draft.directory.resolve(DISK)));
+            Files.deleteIfExists(draft.directory.resolve(LOCK));
+            Manifest.write(draft.directory, content);
+            Path home = directory.resolve(id);
+            Files.move(draft.directory, home, StandardCopyOption.ATOMIC_MOVE);
+            Linux.fsyncDirectory(directory);
+            OpenTemplate template = new OpenTemplate(
+                    content, home, images, memory, scope.own(load(home.resolve(STATE), content.state(), STATE)));
+            template.requireIntact();
+            scope.handOver();
+            return template;
+        } catch (IOException | Damage e) {
+            throw new IllegalStateException("publish template " + id, e);
+        }
+    }
+
+    /** Nothing may depend on it. Idempotent. */
+    public void remove(String id) {
+        removeTree(directory.resolve(requireId(id)));
+    }
+
+    /** Drafts whose makers are dead. */
+    public void reclaim() {
+        for (Path draft : entries(DRAFT_PREFIX + "*")) {
+            if (abandoned(draft.resolve(LOCK))) {
+                LOG.info("Removing the unfinished template {}", draft.getFileName());
+                removeTree(draft);
+            }
+        }
+    }
+
+    private static boolean abandoned(Path lock) {
+        if (!Files.exists(lock)) {
+            return true; // died while publishing, after the lock's removal and before the rename
+        }
+        try (FileDescriptor opened = Linux.open(lock, Linux.O_RDWR, 0)) {
+            return Linux.tryFlock(opened);
+        }
+    }
+
+    private List<TemplateContent> all() {
+        List<TemplateContent> contents = new ArrayList<>();
+        for (Path entry : entries(ID_PREFIX + "*")) {
+            contents.add(content(String.valueOf(entry.getFileName())));
+        }
+        return contents;
+    }
+
+    private List<Path> entries(String glob) {
+        try (var stream = Files.newDirectoryStream(directory, glob)) {
+            List<Path> entries = new ArrayList<>();
+            stream.forEach(entries::add);
+            return entries;
+        } catch (IOException e) {
+            throw new UncheckedIOException("list templates", e);
+        }
+    }
+
+    private TemplateContent content(String id) {
+        requireId(id);
+        try {
+            TemplateContent content =
+                    Manifest.read(directory.resolve(id), TemplateContent.class).content();
+            if (!content.id().equals(id)) {
+                throw new Damage("its manifest is that of another template");
+            }
+            return content;
+        } catch (Damage e) {
+            throw damaged(id, directory, e);
+        }
+    }
+
+    private Template open(TemplateContent content) {
+        Path home = directory.resolve(content.id());
+        try (Scope scope = Scope.open("open template " + content.id())) {
+            FileDescriptor memory = scope.own(load(home.resolve(MEMORY), content.memory(), MEMORY));
+            FileDescriptor state = scope.own(load(home.resolve(STATE), content.state(), STATE));
+            OpenTemplate template = new OpenTemplate(content, home, images, memory, state);
+            template.requireIntact();
+            scope.handOver();
+            return template;
+        } catch (Damage e) {
+            throw damaged(content.id(), home, e);
+        } catch (IOException e) {
+            throw new UncheckedIOException("open template " + content.id(), e);
+        }
+    }
+
+    /** Into a sealed memfd, and it is what the manifest says. */
+    private static FileDescriptor load(Path file, FileFacts facts, String name) throws IOException, Damage {
+        if (!Files.isRegularFile(file)) {
+            throw new Damage("its file " + name + " is missing");
+        }
+        try (Scope scope = Scope.open("load " + name);
+                FileDescriptor source = Linux.open(file, Linux.O_RDONLY, 0)) {
+            long bytes = Files.size(file);
+            if (bytes != facts.bytes()) {
+                throw new Damage("its file " + name + " has " + bytes + " bytes instead of " + facts.bytes());
+            }
+            FileDescriptor memfd = scope.own(Linux.memfdCreate("template-" + name));
+            if (!SparseFile.copy(source, memfd).equals(facts.digest())) {
+                throw new Damage("its file " + name + " was altered");
+            }
+            Linux.addSeals(memfd, SEALS);
+            scope.handOver();
+            return memfd;
+        }
+    }
+
+    private static FileFacts writeMemory(FileDescriptor memory, Path file) throws IOException {
+        try (FileDescriptor target = Linux.open(file, Linux.O_RDWR | Linux.O_CREAT | Linux.O_EXCL, 0600)) {
+            String digest = SparseFile.copy(memory, target);
+            Linux.fsync(target);
+            return new FileFacts(Files.size(file), digest);
+        }
+    }
+
+    private static FileFacts settle(Path file) throws IOException {
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+            channel.force(true);
+        }
+        return new FileFacts(Files.size(file), SparseFile.digest(file));
+    }
+
+    static PlatformException damaged(String id, Path home, Damage damage) {
+        LOG.error("Template {} is damaged: {}; in {}", id, damage.what(), home);
+        return new PlatformException(
+                ErrorCode.INTERNAL_ERROR,
+                "Template " + id + " is damaged: " + damage.what() + ". Remove templates/" + id
+                        + " in SANDGLASS_HOME; a new one is made at the next start.");
+    }
+
+    private static String requireId(String id) {
+        if (!Id.Ids.isValid(ID_PREFIX, id)) {
+            throw new PlatformException(ErrorCode.INTERNAL_ERROR, "Not the id of a template.");
+        }
+        return id;
+    }
+
+    static void removeTree(Path directory) {
+        try {
+            if (Files.isDirectory(directory)) {
+                try (var paths = Files.walk(directory)) {
+                    for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+                        Files.deleteIfExists(path);
+                    }
+                }
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("remove " + directory.getFileName(), e);
+        }
+    }
+
+    /** Files of an open template, checked by stat from here on. */
+    static final class OpenTemplate implements Template {
+        private final TemplateContent content;
+        private final Path home;
+        private final ImageStore images;
+        private final FileDescriptor memory;
+        private final FileDescriptor deviceState;
+        private final List<CheckedFile> files;
+
+        OpenTemplate(
+                TemplateContent content,
+                Path home,
+                ImageStore images,
+                FileDescriptor memory,
+                FileDescriptor deviceState) {
+            this.content = content;
+            this.home = home;
+            this.images = images;
+            this.memory = memory;
+            this.deviceState = deviceState;
+            this.files = List.of(
+                    new CheckedFile(MEMORY, home.resolve(MEMORY), content.memory()),
+                    new CheckedFile(STATE, home.resolve(STATE), content.state()),
+                    new CheckedFile(DISK, home.resolve(DISK), content.disk()));
+        }
+
+        @Override
+        public String id() {
+            return content.id();
+        }
+
+        @Override
+        public Shape shape() {
+            return content.shape();
+        }
+
+        @Override
+        public String imageDigest() {
+            return content.imageDigest();
+        }
+
+        @Override
+        public FileDescriptor memory() {
+            return memory;
+        }
+
+        @Override
+        public FileDescriptor deviceState() {
+            return deviceState;
+        }
+
+        @Override
+        public List<Path> diskFilesTopFirst() {
+            return List.of(
+                    home.resolve(DISK), images.require(content.imageDigest()).rootfs());
+        }
+
+        @Override
+        public byte[] guestToken() {
+            return HexFormat.of().parseHex(content.guestToken());
+        }
+
+        @Override
+        public void requireIntact() {
+            try {
+                for (CheckedFile file : files) {
+                    file.requireIntact();
+                }
+            } catch (Damage e) {
+                throw damaged(content.id(), home, e);
+            }
+            images.require(content.imageDigest());
+        }
+
+        @Override
+        public void close() {
+            memory.close();
+            deviceState.close();
+        }
+    }
+}

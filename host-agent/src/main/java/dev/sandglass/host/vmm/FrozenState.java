@@ -1,0 +1,11 @@
+package dev.sandglass.host.vmm;
+
+import dev.sandglass.host.linux.FileDescriptor;
+
+/**
+ * What a machine is restored from; both belong to the caller.
+ *
+ * @param memory sealed memfd with the frozen memory, mapped privately: the pages a VM does not write are shared by all
+ * @param deviceState what {@link VirtualMachine#saveTemplateState} wrote, in a file or memfd
+ */
+public record FrozenState(FileDescriptor memory, FileDescriptor deviceState) {}

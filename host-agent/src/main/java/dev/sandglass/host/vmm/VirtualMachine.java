@@ -1,0 +1,34 @@
+package dev.sandglass.host.vmm;
+
+import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.process.ExitStatus;
+import dev.sandglass.host.process.ProcessIdentity;
+import java.nio.file.Path;
+import java.util.concurrent.CompletableFuture;
+
+/** A VM process. Thread-safe. Nothing to close: it lives until it ends by itself or is killed. */
+public interface VirtualMachine {
+    ProcessIdentity identity();
+
+    /** Completed as soon as the process has ended, never exceptionally. */
+    CompletableFuture<ExitStatus> exit();
+
+    /** The last words of the VMM; readable after its end too. */
+    String stderrTail();
+
+    /** The last 64 KiB of the guest's serial console, while the process lives. */
+    String consoleTail(Deadline deadline);
+
+    void stopVcpus(Deadline deadline);
+
+    void continueVcpus(Deadline deadline);
+
+    /**
+     * Writes the device state, without memory, of a stopped VM that was booted: what {@link FrozenState} wants. Once in
+     * a VM's life. On return the file is complete, checked and on disk.
+     */
+    void saveTemplateState(Path deviceState, Deadline deadline);
+
+    /** SIGKILL, awaited. Idempotent. */
+    void kill(Deadline deadline);
+}

@@ -1,0 +1,170 @@
+package dev.sandglass.host.vmm.qemu;
+
+import dev.sandglass.host.vmm.BlockLayer;
+import dev.sandglass.host.vmm.BootSource;
+import dev.sandglass.host.vmm.FrozenState;
+import dev.sandglass.host.vmm.MachinePlan;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The command line of one QEMU process, from the namespace it enters to the machine's last device.
+ *
+ * <p>The launching shell is root; it opens every file, then becomes the VM's user and QEMU in place. So QEMU reaches its
+ * files by descriptor only, and what it is started with is what it will ever have:
+ *
+ * <pre>
+ * 5, 6   kernel, initramfs (boot)           8     device state (restore)
+ * 7      directory of its QMP socket        9     guest memory
+ * 10 …   disk layers, top first
+ * </pre>
+ */
+final class QemuCommand {
+    /** Machine and devices are part of the frozen state: change them, and templates are frozen anew. */
+    static final String MACHINE = "microvm,acpi=on,memory-backend=memory,suppress-vmdesc=on";
+
+    static final String DEVICES = "virtio-blk-device virtio-net-device virtio-rng-device isa-serial";
+    static final String CPU = "max";
+
+    private static final String MAC = "06:00:a9:fe:00:15";
+    private static final int FIRST_DISK_FD = 10;
+    private static final int CONSOLE_BYTES = 64 << 10;
+
+    /**
+     * bash, since its redirections take descriptors above 9. The private /dev has what QEMU opens and no more; mknod
+     * works there although the host's /run may forbid devices.
+     */
+    private static final String LAUNCHER = """
+            umask 022
+            uid=$1 directory=$2 memory=$3 state=$4 kernel=$5 initramfs=$6 kvm=$7 layers=$8
+            shift 8
+            mount -t tmpfs -o mode=0755,size=64k,nosuid,noexec sandglass /dev
+            mkdir /dev/net
+            mknod -m 0666 /dev/net/tun c 10 200
+            mknod -m 0666 /dev/null c 1 3
+            [ -z "$kvm" ] || mknod -m 0666 /dev/kvm c 10 232
+            [ -z "$kernel" ] || exec 5<"$kernel" 6<"$initramfs"
+            [ -z "$state" ] || exec 8<"$state"
+            exec 7<"$directory" 9<>"$memory" 10<>"$1"
+            shift
+            fd=11
+            while [ "$fd" -lt $((10 + layers)) ]; do
+                eval "exec $fd<\\"\\$1\\""
+                shift
+                fd=$((fd + 1))
+            done
+            exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs --bounding-set -all --inh-caps -all "$@"
+            """;
+
+    private final QemuConfiguration configuration;
+    private final Acceleration acceleration;
+    private final long counterKhz;
+    private final MachinePlan plan;
+
+    /** @param counterKhz rate of the host's time stamp counter */
+    QemuCommand(QemuConfiguration configuration, Acceleration acceleration, long counterKhz, MachinePlan plan) {
+        this.configuration = configuration;
+        this.acceleration = acceleration;
+        this.counterKhz = counterKhz;
+        this.plan = plan;
+    }
+
+    List<String> boot(Path socketDirectory, BootSource source) {
+        List<String> argv = launcher(
+                socketDirectory,
+                source.memory().path(),
+                "",
+                source.kernel().toString(),
+                source.initramfs().toString());
+        argv.addAll(machine("on"));
+        argv.addAll(List.of("-kernel", "/proc/self/fd/5", "-initrd", "/proc/self/fd/6"));
+        argv.addAll(List.of("-append", "console=ttyS0 " + clock() + source.kernelArguments()));
+        return argv;
+    }
+
+    List<String> restore(Path socketDirectory, FrozenState frozen) {
+        String state = frozen.deviceState().path().toString();
+        List<String> argv = launcher(socketDirectory, frozen.memory().path(), state, "", "");
+        argv.addAll(machine("off"));
+        argv.addAll(List.of("-incoming", "defer"));
+        return argv;
+    }
+
+    /** An empty string for what is not there. */
+    private List<String> launcher(Path socketDirectory, Path memory, String state, String kernel, String initramfs) {
+        List<String> argv = new ArrayList<>(
+                List.of("nsenter", "--net=/run/netns/" + plan.confinement().networkNamespace(), "unshare", "--mount"));
+        argv.addAll(List.of("bash", "-ec", LAUNCHER, "sandglass"));
+        argv.addAll(List.of(
+                Integer.toString(plan.confinement().uid()),
+                socketDirectory.toString(),
+                memory.toString(),
+                state,
+                kernel,
+                initramfs,
+                acceleration.kvm() ? "kvm" : "",
+                Integer.toString(plan.disk().size())));
+        plan.disk().forEach(layer -> argv.add(layer.file().toString()));
+        return argv;
+    }
+
+    private List<String> machine(String shareMemory) {
+        List<String> argv = new ArrayList<>(
+                List.of(configuration.binary().toString(), "-name", plan.name(), "-nodefaults", "-no-user-config"));
+        String size = plan.memoryMb() + "M";
+        argv.addAll(List.of("-accel", accelerator(), "-cpu", CPU, "-smp", "" + plan.vcpus(), "-m", size));
+        argv.addAll(List.of("-M", MACHINE));
+        argv.addAll(List.of(
+                "-object",
+                "memory-backend-file,id=memory,size=" + size + ",mem-path=/proc/self/fd/9,share=" + shareMemory));
+        // A reset ends the process: there is nothing in a restored machine that could boot again.
+        argv.addAll(List.of("-display", "none", "-no-reboot", "-S"));
+        argv.addAll(disk());
+        argv.addAll(List.of(
+                "-device",
+                "virtio-blk-device,drive=layer0,werror=report,rerror=report",
+                "-netdev",
+                "tap,id=net,ifname=" + plan.confinement().tap() + ",script=no,downscript=no",
+                "-device",
+                "virtio-net-device,netdev=net,mac=" + MAC,
+                "-device",
+                "virtio-rng-device"));
+        // Console output goes round in memory: a guest that spams it fills no disk.
+        argv.addAll(List.of("-chardev", "ringbuf,id=console,size=" + CONSOLE_BYTES, "-serial", "chardev:console"));
+        argv.addAll(List.of("-qmp", "unix:/proc/self/fd/7/" + QemuMachine.SOCKET + ",server=on,wait=off"));
+        argv.addAll(List.of("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
+        return argv;
+    }
+
+    /**
+     * The emulator's time stamp counter is the host's, and the guest cannot measure it on a busy host: without its rate
+     * every other boot stood still for ever beside a second busy VM. Nothing there is a better clock to check it with.
+     */
+    private String clock() {
+        return acceleration.kvm() ? "" : "tsc_early_khz=" + counterKhz + " tsc=reliable ";
+    }
+
+    private String accelerator() {
+        return acceleration.kvm() ? "kvm" : "tcg,tb-size=" + configuration.translationCacheMb();
+    }
+
+    /** The chain bottom first, each node on a descriptor set of its own; backing files named inside qcow2 are ignored. */
+    private List<String> disk() {
+        List<String> argv = new ArrayList<>();
+        for (int i = plan.disk().size() - 1; i >= 0; i--) {
+            argv.addAll(List.of("-add-fd", "fd=" + (FIRST_DISK_FD + i) + ",set=" + i));
+            argv.addAll(List.of("-blockdev", node(i)));
+        }
+        return argv;
+    }
+
+    private String node(int index) {
+        BlockLayer layer = plan.disk().get(index);
+        String readOnly = index > 0 ? ",read-only=on" : "";
+        String backing = index + 1 < plan.disk().size() ? ",backing=layer" + (index + 1) : "";
+        return "driver=" + (layer.qcow2() ? "qcow2" : "raw") + ",node-name=layer" + index + readOnly
+                + ",discard=unmap,file.driver=file,file.filename=/dev/fdset/" + index
+                + (index > 0 ? ",file.read-only=on" : "") + ",file.discard=unmap" + (layer.qcow2() ? backing : "");
+    }
+}

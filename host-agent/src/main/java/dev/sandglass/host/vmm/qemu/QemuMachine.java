@@ -1,0 +1,245 @@
+package dev.sandglass.host.vmm.qemu;
+
+import com.google.errorprone.annotations.concurrent.GuardedBy;
+import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.DurableFile;
+import dev.sandglass.host.linux.FileDescriptor;
+import dev.sandglass.host.linux.Linux;
+import dev.sandglass.host.process.DetachedProcess;
+import dev.sandglass.host.process.ExitStatus;
+import dev.sandglass.host.process.ProcessIdentity;
+import dev.sandglass.host.vmm.VirtualMachine;
+import dev.sandglass.host.vmm.VmmFailed;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+
+/**
+ * One QEMU process. Its directory:
+ *
+ * <pre>
+ * control/qmp    QEMU's socket, in a directory that is the VM's user's until the agent has connected and root's from then
+ *                on, before any guest code runs: QEMU cannot put another one in its place
+ * control/saved  our socket while a device state is saved: QEMU takes no plain descriptor for that
+ * pid exit stderr   the supervisor's
+ * </pre>
+ */
+final class QemuMachine implements VirtualMachine {
+    static final String CONTROL = "control";
+    static final String SOCKET = "qmp";
+
+    private static final String SAVED = "saved";
+
+    private static final long CONNECT_POLL_MILLIS = 1;
+    private static final int CONSOLE_TAIL_BYTES = 64 << 10;
+
+    /** How long the socket's end may be ahead of the news of the process's end. */
+    private static final Duration EXIT_NEWS = Duration.ofMillis(500);
+
+    /** A saved device state is tens of KiB, begins with QEVM and a version, and ends with the end-of-file section. */
+    private static final long STATE_BYTES_MIN = 1024;
+
+    private static final int STATE_MAGIC = 0x5145564d;
+    private static final byte STATE_LAST = 0;
+
+    private static final String COMPLETED = "completed";
+    private static final Set<String> ENDS = Set.of(COMPLETED, "failed", "cancelled");
+
+    private final String name;
+    private final Path directory;
+    private final DetachedProcess process;
+
+    @GuardedBy("this")
+    private @Nullable QmpClient client;
+
+    QemuMachine(String name, Path directory, DetachedProcess process) {
+        this.name = name;
+        this.directory = directory;
+        this.process = process;
+    }
+
+    @Override
+    public ProcessIdentity identity() {
+        return process.identity();
+    }
+
+    @Override
+    public CompletableFuture<ExitStatus> exit() {
+        return process.exit();
+    }
+
+    @Override
+    public String stderrTail() {
+        return process.stderrTail();
+    }
+
+    @Override
+    public String consoleTail(Deadline deadline) {
+        return qmp(deadline)
+                .execute(
+                        "ringbuf-read",
+                        QmpClient.arguments().put("device", "console").put("size", CONSOLE_TAIL_BYTES),
+                        deadline)
+                .asString("");
+    }
+
+    @Override
+    public void stopVcpus(Deadline deadline) {
+        qmp(deadline).execute("stop", deadline);
+    }
+
+    @Override
+    public void continueVcpus(Deadline deadline) {
+        qmp(deadline).execute("cont", deadline);
+    }
+
+    @Override
+    public void saveTemplateState(Path deviceState, Deadline deadline) {
+        QmpClient qmp = qmp(deadline);
+        ignoreSharedMemory(qmp);
+        byte[] state;
+        try (FileDescriptor control = Linux.open(directory.resolve(CONTROL), Linux.O_RDONLY, 0);
+                StateReceiver receiver = StateReceiver.listen(control.path().resolve(SAVED))) {
+            migration(qmp, "migrate", "unix:/proc/self/fd/7/" + SAVED, deadline);
+            state = qmp.await("receive the device state", receiver.received(), deadline);
+        } catch (IOException e) {
+            throw new UncheckedIOException(name + ": listen for the device state", e);
+        }
+        requireWhole(state);
+        DurableFile.write(deviceState, state);
+    }
+
+    /** The machine was started with {@code -S -incoming defer}: loads descriptor 8 and leaves the vCPUs stopped. */
+    void loadState(Deadline deadline) {
+        QmpClient qmp = qmp(deadline);
+        ignoreSharedMemory(qmp);
+        migration(qmp, "migrate-incoming", "fd:8", deadline);
+        String status = qmp.execute("query-status", deadline).path("status").asString("");
+        if (!status.equals("paused")) {
+            throw new VmmFailed(name + ": is '" + status + "' after loading its state; " + lastWords());
+        }
+    }
+
+    @Override
+    public void kill(Deadline deadline) {
+        process.killAndAwait(deadline);
+        disconnect();
+    }
+
+    /** The process goes on; the next command connects again. */
+    synchronized void disconnect() {
+        if (client != null) {
+            client.close();
+            client = null;
+        }
+    }
+
+    /** After the first connection: from here on the socket's directory is out of the VM's reach. */
+    void takeControlDirectory(Deadline deadline) {
+        qmp(deadline);
+        try {
+            Path control = directory.resolve(CONTROL);
+            Files.setAttribute(control, "unix:uid", 0);
+            Files.setAttribute(control, "unix:gid", 0);
+            // It may still connect to what we put there.
+            Files.setPosixFilePermissions(control, PosixFilePermissions.fromString("rwx--x--x"));
+        } catch (IOException e) {
+            throw new UncheckedIOException(name + ": take the control directory", e);
+        }
+    }
+
+    /** Memory is in a file of its own, on either side. Sent ahead: what follows fails if this did. */
+    private static void ignoreSharedMemory(QmpClient qmp) {
+        var arguments = QmpClient.arguments();
+        var capabilities = arguments.putArray("capabilities");
+        capabilities.addObject().put("capability", "x-ignore-shared").put("state", true);
+        capabilities.addObject().put("capability", "events").put("state", true);
+        var _ = qmp.send("migrate-set-capabilities", arguments);
+    }
+
+    /** Runs to its end, of which an event tells: nothing is polled. */
+    private void migration(QmpClient qmp, String command, String uri, Deadline deadline) {
+        CompletableFuture<JsonNode> end =
+                qmp.event("MIGRATION", data -> ENDS.contains(data.path("status").asString("")));
+        qmp.execute(command, QmpClient.arguments().put("uri", uri), deadline);
+        String status = qmp.await(command, end, deadline).path("status").asString("");
+        if (!status.equals(COMPLETED)) {
+            throw new VmmFailed(name + ": " + command + " " + status + "; " + lastWords());
+        }
+    }
+
+    private void requireWhole(byte[] state) {
+        boolean whole = state.length >= STATE_BYTES_MIN
+                && ByteBuffer.wrap(state).getInt() == STATE_MAGIC
+                && state[state.length - 1] == STATE_LAST;
+        if (!whole) {
+            throw new VmmFailed(name + ": the device state is incomplete (" + state.length + " bytes)");
+        }
+    }
+
+    /** The connection, made anew when the last one has ended and the process lives. */
+    private synchronized QmpClient qmp(Deadline deadline) {
+        QmpClient current = client;
+        if (current == null || !current.open()) {
+            current = connect(deadline);
+            client = current;
+        }
+        return current;
+    }
+
+    private QmpClient connect(Deadline deadline) {
+        // By descriptor: a socket's address holds about 100 bytes, and paths here may be longer.
+        try (FileDescriptor control = Linux.open(directory.resolve(CONTROL), Linux.O_RDONLY, 0)) {
+            UnixDomainSocketAddress address =
+                    UnixDomainSocketAddress.of(control.path().resolve(SOCKET));
+            while (true) {
+                if (process.exit().isDone()) {
+                    throw new VmmFailed(name + ": ended before it could be spoken to; " + lastWords());
+                }
+                try {
+                    return QmpClient.connect(name, address, this::lastWords);
+                } catch (IOException notYet) {
+                    deadline.check(name + ": connect to QMP (" + notYet.getMessage() + ")");
+                    pause();
+                }
+            }
+        }
+    }
+
+    private void pause() {
+        try {
+            Thread.sleep(CONNECT_POLL_MILLIS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new VmmFailed(name + ": interrupted", e);
+        }
+    }
+
+    /** What is known of the process when it does not answer. */
+    private String lastWords() {
+        String fate;
+        try {
+            fate = "it ended with " + process.exit().get(EXIT_NEWS.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (TimeoutException e) {
+            fate = "it is still alive";
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            fate = "its fate is unknown";
+        } catch (ExecutionException e) {
+            fate = "its fate is unknown: " + e.getMessage();
+        }
+        return fate + "; stderr: " + process.stderrTail().strip();
+    }
+}

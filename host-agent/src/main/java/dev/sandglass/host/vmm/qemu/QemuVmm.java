@@ -1,0 +1,190 @@
+package dev.sandglass.host.vmm.qemu;
+
+import dev.sandglass.host.linux.Command;
+import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.TimeStampCounter;
+import dev.sandglass.host.process.Cgroup;
+import dev.sandglass.host.process.LaunchPlan;
+import dev.sandglass.host.process.ProcessIdentity;
+import dev.sandglass.host.process.Processes;
+import dev.sandglass.host.vmm.BootSource;
+import dev.sandglass.host.vmm.FrozenState;
+import dev.sandglass.host.vmm.MachinePlan;
+import dev.sandglass.host.vmm.VirtualMachine;
+import dev.sandglass.host.vmm.Vmm;
+import dev.sandglass.host.vmm.VmmIdentity;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
+
+/** QEMU's microvm, with KVM or without. */
+public final class QemuVmm implements Vmm {
+    private static final Duration CLEANUP = Duration.ofSeconds(5);
+
+    private final Processes processes;
+    private final QemuConfiguration configuration;
+    private final Acceleration acceleration;
+    private final long counterKhz;
+    private final VmmIdentity identity;
+    private final Set<QemuMachine> machines = ConcurrentHashMap.newKeySet();
+
+    private QemuVmm(Processes processes, QemuConfiguration configuration, Acceleration acceleration) {
+        this.processes = processes;
+        this.configuration = configuration;
+        this.acceleration = acceleration;
+        this.counterKhz = TimeStampCounter.measureKhz();
+        this.identity = identity(configuration, acceleration, counterKhz);
+    }
+
+    /**
+     * Chooses KVM when the processor has it, /dev/kvm opens and {@code kernel} really boots under it, else emulation.
+     * Takes a second on a KVM host.
+     */
+    public static QemuVmm probe(Processes processes, QemuConfiguration configuration, Path kernel) {
+        return new QemuVmm(processes, configuration, Acceleration.probe(configuration, kernel));
+    }
+
+    /** What was chosen, and why. */
+    public Acceleration acceleration() {
+        return acceleration;
+    }
+
+    @Override
+    public VmmIdentity identity() {
+        return identity;
+    }
+
+    @Override
+    public VirtualMachine boot(MachinePlan plan, BootSource source, Deadline deadline) {
+        return start(plan, deadline, control -> command(plan).boot(control, source), machine -> {
+            machine.continueVcpus(deadline);
+        });
+    }
+
+    @Override
+    public VirtualMachine restore(MachinePlan plan, FrozenState state, Deadline deadline) {
+        return start(plan, deadline, control -> command(plan).restore(control, state), machine -> {
+            machine.loadState(deadline);
+        });
+    }
+
+    @Override
+    public VirtualMachine adopt(Path directory, ProcessIdentity identity) {
+        return keep(new QemuMachine(directory.getFileName() + "", directory, processes.adopt(directory, identity)));
+    }
+
+    @Override
+    public void close() {
+        machines.forEach(QemuMachine::disconnect);
+    }
+
+    private QemuMachine keep(QemuMachine machine) {
+        machines.add(machine);
+        var _ = machine.exit().thenRun(() -> {
+            machines.remove(machine);
+            machine.disconnect();
+        });
+        return machine;
+    }
+
+    private QemuCommand command(MachinePlan plan) {
+        return new QemuCommand(configuration, acceleration, counterKhz, plan);
+    }
+
+    @FunctionalInterface
+    private interface Preparation {
+        void prepare(QemuMachine machine);
+    }
+
+    private VirtualMachine start(
+            MachinePlan plan, Deadline deadline, Function<Path, List<String>> argv, Preparation preparation) {
+        Path control = prepareDirectory(plan);
+        LaunchPlan launch = new LaunchPlan(plan.name(), plan.directory(), argv.apply(control), cgroup(plan));
+        QemuMachine machine = keep(new QemuMachine(plan.name(), plan.directory(), processes.start(launch, deadline)));
+        try {
+            machine.takeControlDirectory(deadline);
+            preparation.prepare(machine);
+            return machine;
+        } catch (RuntimeException | Error failure) {
+            try {
+                machine.kill(Deadline.after(CLEANUP));
+            } catch (RuntimeException e) {
+                failure.addSuppressed(e);
+            }
+            throw failure;
+        }
+    }
+
+    private static Optional<Cgroup> cgroup(MachinePlan plan) {
+        List<Path> files = plan.confinement().cgroupProcs();
+        return files.isEmpty() ? Optional.empty() : Optional.of(new Cgroup(plan.name(), files));
+    }
+
+    /** Made anew: what an earlier machine in this directory left would be mistaken for ours. */
+    private static Path prepareDirectory(MachinePlan plan) {
+        Path directory = plan.directory();
+        Path control = directory.resolve(QemuMachine.CONTROL);
+        var rootOnly = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
+        if (Processes.find(directory).filter(ProcessIdentity::alive).isPresent()) {
+            throw new IllegalStateException(plan.name() + ": a machine runs in its directory");
+        }
+        try {
+            Files.createDirectories(directory, rootOnly);
+            Files.deleteIfExists(control.resolve(QemuMachine.SOCKET));
+            Files.deleteIfExists(control);
+            Files.createDirectory(control, rootOnly);
+            Files.setAttribute(control, "unix:uid", plan.confinement().uid());
+            Files.setAttribute(control, "unix:gid", plan.confinement().uid());
+        } catch (IOException e) {
+            throw new UncheckedIOException("prepare the directory of " + plan.name(), e);
+        }
+        return control;
+    }
+
+    private static VmmIdentity identity(QemuConfiguration configuration, Acceleration acceleration, long counterKhz) {
+        TreeMap<String, String> properties = new TreeMap<>();
+        properties.put("vmm", "qemu");
+        properties.put(
+                "build",
+                Command.of(configuration.binary().toString(), "--version")
+                        .run()
+                        .lines()
+                        .findFirst()
+                        .orElse("unknown"));
+        properties.put("binary", sha256(configuration.binary()));
+        properties.put("accelerator", acceleration.accelerator());
+        properties.put("cpu", QemuCommand.CPU);
+        // A guest keeps the rate it was booted with. Rounded, since it is measured; real ones differ by far more.
+        properties.put("cpu.counter", Math.round(counterKhz / 1000.0) + " MHz");
+        if (acceleration.kvm()) {
+            properties.put(
+                    "cpu.flags", String.join(" ", new TreeSet<>(Acceleration.cpuFlags(Path.of("/proc/cpuinfo")))));
+        }
+        properties.put("machine", QemuCommand.MACHINE);
+        properties.put("devices", QemuCommand.DEVICES);
+        return new VmmIdentity(properties);
+    }
+
+    private static String sha256(Path file) {
+        try {
+            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(file)));
+        } catch (IOException e) {
+            throw new UncheckedIOException("read " + file, e);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}
