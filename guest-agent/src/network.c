@@ -23,15 +23,23 @@ static struct sockaddr address_of(const char *text) {
     return generic;
 }
 
-static int request(int fd, const char *interface, unsigned long number, const char *address) {
-    struct ifreq request = {.ifr_addr = address_of(address)};
+static struct ifreq request_for(const char *interface) {
+    struct ifreq request = {0};
     strncpy(request.ifr_name, interface, IFNAMSIZ - 1);
-    return ioctl(fd, (int)number, &request) < 0 ? -errno : 0;
+    return request;
+}
+
+static int set_address(int fd, const char *interface) {
+    struct ifreq request = request_for(interface);
+    request.ifr_addr = address_of(GUEST_ADDRESS);
+    if (ioctl(fd, SIOCSIFADDR, &request) < 0)
+        return -errno;
+    request.ifr_netmask = address_of(GUEST_NETMASK);
+    return ioctl(fd, SIOCSIFNETMASK, &request) < 0 ? -errno : 0;
 }
 
 static int bring_up(int fd, const char *interface) {
-    struct ifreq request = {0};
-    strncpy(request.ifr_name, interface, IFNAMSIZ - 1);
+    struct ifreq request = request_for(interface);
     if (ioctl(fd, SIOCGIFFLAGS, &request) < 0)
         return -errno;
     request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
@@ -49,9 +57,7 @@ static int add_default_route(int fd) {
 }
 
 static int configure_ethernet(int fd) {
-    int status = request(fd, "eth0", SIOCSIFADDR, GUEST_ADDRESS);
-    if (status == 0)
-        status = request(fd, "eth0", SIOCSIFNETMASK, GUEST_NETMASK);
+    int status = set_address(fd, "eth0");
     if (status == 0)
         status = bring_up(fd, "eth0");
     return status == 0 ? add_default_route(fd) : status;
