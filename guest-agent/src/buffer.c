@@ -36,7 +36,7 @@ void buffer_commit(struct buffer *buffer, size_t n) {
 }
 
 const unsigned char *buffer_bytes(const struct buffer *buffer) {
-    return buffer->data + buffer->start;
+    return buffer->data ? buffer->data + buffer->start : NULL;
 }
 
 void buffer_consume(struct buffer *buffer, size_t n) {

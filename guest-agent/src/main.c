@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -140,7 +141,14 @@ static void prepare_machine(void) {
     boot();
 }
 
+// What a test's own parents left open is not for the processes started here.
+static void keep_to_ourselves(void) {
+    enum { CLOSE_RANGE_CLOEXEC_FLAG = 4 };  // linux/close_range.h
+    syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC_FLAG);
+}
+
 static void prepare_test(const struct options *options) {
+    keep_to_ourselves();
     check("become a subreaper", prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0);
     if (options->token_file)
         read_token(options->token_file);
