@@ -12,9 +12,19 @@ static bool is_list(const pb_field_iter_t *field) {
     return PB_HTYPE(field->type) == PB_HTYPE_REPEATED;
 }
 
+// What is being decoded. nanopb hands over a field of a wrong wire type too, copied to its own stack: such a field is
+// none of ours, and its bytes would be gone when the message is used.
+static struct text decoding;
+
+static bool is_inside(struct text text) {
+    return text.data >= decoding.data && text.data + text.size <= decoding.data + decoding.size;
+}
+
 static bool decode_text(pb_istream_t *input, const pb_field_iter_t *field) {
     // The state of a stream over a buffer is its read position (pb_istream_from_buffer).
     struct text text = {input->state, input->bytes_left};
+    if (!is_inside(text))
+        return false;
     if (is_list(field)) {
         if (!texts_append(field->pData, text))
             return false;
@@ -68,6 +78,7 @@ int frame_peek(const unsigned char *data, size_t size, size_t *total) {
 
 static int decode(const pb_msgdesc_t *fields, void *message, const unsigned char *data, size_t size) {
     pb_istream_t input = pb_istream_from_buffer(data, size);
+    decoding = (struct text){data, size};
     return pb_decode(&input, fields, message) ? 0 : -EBADMSG;
 }
 

@@ -86,6 +86,12 @@ static void too_many_elements_are_refused(void) {
     CHECK_EQUAL(codec_decode_request(&request, message, at), -EBADMSG);
 }
 
+// Found by the fuzzer: hello { token: 24 as a varint }.
+static void a_field_of_a_wrong_wire_type_is_refused(void) {
+    Request request;
+    CHECK_EQUAL(codec_decode_request(&request, (const unsigned char[]){0x0a, 2, 0x18, 0x18}, 4), -EBADMSG);
+}
+
 static size_t read_hex(const char *path, unsigned char *to, size_t capacity) {
     FILE *file = fopen(path, "re");
     CHECK(file != NULL);
@@ -351,6 +357,7 @@ static const struct test tests[] = {
     {"frames are recognised piece by piece", frames_are_recognised_piece_by_piece},
     {"frames of a wrong length are refused", frames_of_a_wrong_length_are_refused},
     {"too many elements are refused", too_many_elements_are_refused},
+    {"a field of a wrong wire type is refused", a_field_of_a_wrong_wire_type_is_refused},
     {"golden frames come back byte by byte", golden_frames_come_back_byte_by_byte},
     {"the golden start_exec says what it should", golden_start_exec_says_what_it_should},
     {"a ring keeps what was written while it grows", a_ring_keeps_what_was_written_while_it_grows},
