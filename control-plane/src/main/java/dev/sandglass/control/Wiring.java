@@ -9,6 +9,10 @@ import dev.sandglass.control.apikey.ApiKeyFeature;
 import dev.sandglass.control.database.Database;
 import dev.sandglass.control.database.DatabaseAddress;
 import dev.sandglass.control.database.EmbeddedPostgres;
+import dev.sandglass.control.exec.ExecResource;
+import dev.sandglass.control.exec.ExecSockets;
+import dev.sandglass.control.exec.Origins;
+import dev.sandglass.control.file.FileResource;
 import dev.sandglass.control.host.HostDirectory;
 import dev.sandglass.control.host.HostMonitor;
 import dev.sandglass.control.host.HostRegistry;
@@ -60,6 +64,13 @@ final class Wiring implements AutoCloseable {
                     new Placement(configuration.memoryOvercommit()),
                     configuration.quota(),
                     telemetry));
+            ExecSockets execSockets = own(new ExecSockets(sandboxes.sandboxes()));
+            ExecResource execs = new ExecResource(
+                    sandboxes.sandboxes(),
+                    new Origins(configuration.publicUrl(), configuration.allowedOrigins()),
+                    execSockets);
+            FileResource files =
+                    new FileResource(sandboxes.sandboxes(), configuration.home().resolve("uploads"));
             SystemResource system = new SystemResource(
                     telemetry,
                     database::answers,
@@ -76,6 +87,8 @@ final class Wiring implements AutoCloseable {
             routes.addAll(accounts.routes());
             routes.addAll(apiKeys.routes());
             routes.addAll(sandboxes.routes());
+            routes.addAll(execs.routes());
+            routes.addAll(files.routes());
             routes.addAll(system.routes());
             progress.step("starting the API");
             server = own(WebServer.start(

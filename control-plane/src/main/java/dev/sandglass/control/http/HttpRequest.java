@@ -182,6 +182,11 @@ public final class HttpRequest {
                 : "unknown";
     }
 
+    /** The port that the request came to. */
+    public int localPort() {
+        return Request.getLocalPort(request);
+    }
+
     /** Whether it came from this machine itself, and not through a proxy on it. */
     public boolean fromThisMachine() {
         SocketAddress remote = request.getConnectionMetaData().getRemoteSocketAddress();

@@ -1,34 +1,64 @@
 package dev.sandglass.control.testing;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.Timestamp;
 import dev.sandglass.contract.host.v1.CreateSandboxRequest;
 import dev.sandglass.contract.host.v1.CreateSandboxResponse;
 import dev.sandglass.contract.host.v1.Empty;
+import dev.sandglass.contract.host.v1.ExecRequest;
+import dev.sandglass.contract.host.v1.ExecResponse;
+import dev.sandglass.contract.host.v1.ExecSpec;
+import dev.sandglass.contract.host.v1.ExecStreamRequest;
+import dev.sandglass.contract.host.v1.ExecStreamResponse;
+import dev.sandglass.contract.host.v1.Exited;
+import dev.sandglass.contract.host.v1.FileInfo;
 import dev.sandglass.contract.host.v1.HandshakeRequest;
 import dev.sandglass.contract.host.v1.HandshakeResponse;
 import dev.sandglass.contract.host.v1.HostAgentServiceGrpc.HostAgentServiceImplBase;
 import dev.sandglass.contract.host.v1.HostCapacity;
+import dev.sandglass.contract.host.v1.KillExecRequest;
+import dev.sandglass.contract.host.v1.ListDirectoryResponse;
+import dev.sandglass.contract.host.v1.ListExecsResponse;
 import dev.sandglass.contract.host.v1.ListSandboxesResponse;
+import dev.sandglass.contract.host.v1.MoveRequest;
+import dev.sandglass.contract.host.v1.OutputStream;
+import dev.sandglass.contract.host.v1.PathRequest;
+import dev.sandglass.contract.host.v1.ReadFileRequest;
+import dev.sandglass.contract.host.v1.ReadFileResponse;
 import dev.sandglass.contract.host.v1.SandboxInfo;
 import dev.sandglass.contract.host.v1.SandboxRequest;
 import dev.sandglass.contract.host.v1.SandboxStatus;
+import dev.sandglass.contract.host.v1.WriteFileRequest;
+import dev.sandglass.contract.host.v1.WriteTarget;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.Server;
 import io.grpc.Status;
+import io.grpc.StatusException;
 import io.grpc.inprocess.InProcessChannelBuilder;
 import io.grpc.inprocess.InProcessServerBuilder;
+import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFileAttributes;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A host agent whose sandboxes are directories and whose commands are processes of this machine. What it is to do
@@ -57,6 +87,16 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
             .setAccelerator("tcg")
             .build();
 
+    /** A disk with so much room; what is written to it counts in {@link #written}. */
+    public volatile long diskBytes = Long.MAX_VALUE;
+
+    /** Reading a file fails after so many bytes. */
+    public volatile long breakAfter = Long.MAX_VALUE;
+
+    public final AtomicLong written = new AtomicLong();
+    public final AtomicLong sent = new AtomicLong();
+
+    private final Map<String, FakeExec> execs = new ConcurrentHashMap<>();
     private final Path root;
     private final ExecutorService calls = Executors.newThreadPerTaskExecutor(
             Thread.ofVirtual().name("fake-agent-", 0).factory());
@@ -172,8 +212,387 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
         observer.onCompleted();
     }
 
+    // ---- exec
+
+    private Optional<CreateSandboxRequest> sandbox(String id, StreamObserver<?> observer) {
+        Optional<CreateSandboxRequest> found = Optional.ofNullable(sandboxes.get(id));
+        if (found.isEmpty()) {
+            observer.onError(Status.NOT_FOUND
+                    .withDescription("There is no such sandbox.")
+                    .asException());
+        }
+        return found;
+    }
+
+    private FakeExec start(CreateSandboxRequest sandbox, ExecSpec spec, boolean keepAll) throws IOException {
+        FakeExec exec = new FakeExec(spec, sandbox.getEnvMap(), directory(sandbox.getSandboxId()), keepAll);
+        execs.put(spec.getExecId(), exec);
+        return exec;
+    }
+
+    @Override
+    public void exec(ExecRequest request, StreamObserver<ExecResponse> observer) {
+        Optional<CreateSandboxRequest> sandbox = sandbox(request.getSandboxId(), observer);
+        if (sandbox.isEmpty()) {
+            return;
+        }
+        long began = System.nanoTime();
+        try {
+            FakeExec exec = start(sandbox.get(), request.getSpec(), true);
+            try {
+                exec.stdin(request.getStdin());
+                exec.closeStdin();
+            } catch (IOException e) {
+                // the command did not want it
+            }
+            Exited exited = exec.awaitExit();
+            observer.onNext(ExecResponse.newBuilder()
+                    .setStdout(ByteString.copyFrom(exec.output(OutputStream.STDOUT)))
+                    .setStderr(ByteString.copyFrom(exec.output(OutputStream.STDERR)))
+                    .setExitCode(exited.getExitCode())
+                    .setSignal(exited.getSignal())
+                    .setTimedOut(exited.getTimedOut())
+                    .setDurationMicros((System.nanoTime() - began) / 1000)
+                    .build());
+            observer.onCompleted();
+        } catch (IOException | InterruptedException e) {
+            observer.onError(
+                    Status.INTERNAL.withDescription("/secret/host/path " + e).asException());
+        }
+    }
+
+    @Override
+    public StreamObserver<ExecStreamRequest> execStream(StreamObserver<ExecStreamResponse> observer) {
+        var to = (ServerCallStreamObserver<ExecStreamResponse>) observer;
+        return new StreamObserver<>() {
+            private @Nullable FakeExec exec;
+
+            @Override
+            public void onNext(ExecStreamRequest request) {
+                try {
+                    FakeExec current = exec;
+                    if (current == null) {
+                        exec = begin(request, to);
+                        return;
+                    }
+                    switch (request.getKindCase()) {
+                        case STDIN -> current.stdin(request.getStdin());
+                        case CLOSE_STDIN -> current.closeStdin();
+                        case SIGNAL -> current.signal(request.getSignal());
+                        case STOP -> current.kill();
+                        default -> {}
+                    }
+                } catch (IOException e) {
+                    // the process is gone: the output tells
+                }
+            }
+
+            @Override
+            public void onError(Throwable t) {
+                FakeExec current = exec;
+                if (current != null) {
+                    current.detachAll();
+                }
+            }
+
+            @Override
+            public void onCompleted() {}
+        };
+    }
+
+    private @Nullable FakeExec begin(ExecStreamRequest request, ServerCallStreamObserver<ExecStreamResponse> to)
+            throws IOException {
+        String id = request.hasStart()
+                ? request.getStart().getSandboxId()
+                : request.getAttach().getSandboxId();
+        Optional<CreateSandboxRequest> sandbox = sandbox(id, to);
+        if (sandbox.isEmpty()) {
+            return null;
+        }
+        FakeExec exec = request.hasStart()
+                ? start(sandbox.get(), request.getStart().getSpec(), false)
+                : execs.get(request.getAttach().getExecId());
+        if (exec == null) {
+            to.onError(
+                    Status.NOT_FOUND.withDescription("There is no such exec.").asException());
+            return null;
+        }
+        long after = request.getAttach().getAfterSeq();
+        calls.execute(() -> {
+            try {
+                exec.deliver(after, to);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+        return exec;
+    }
+
+    /** Bytes an exec has printed so far. */
+    public long printed(String exec) {
+        return Objects.requireNonNull(execs.get(exec)).bytesSoFar();
+    }
+
+    @Override
+    public void listExecs(SandboxRequest request, StreamObserver<ListExecsResponse> observer) {
+        if (sandbox(request.getSandboxId(), observer).isEmpty()) {
+            return;
+        }
+        ListExecsResponse.Builder answer = ListExecsResponse.newBuilder();
+        execs.values().forEach(exec -> answer.addExecs(exec.info()));
+        observer.onNext(answer.build());
+        observer.onCompleted();
+    }
+
+    @Override
+    public void killExec(KillExecRequest request, StreamObserver<Empty> observer) {
+        FakeExec exec = execs.get(request.getExecId());
+        if (exec == null) {
+            observer.onError(
+                    Status.NOT_FOUND.withDescription("There is no such exec.").asException());
+            return;
+        }
+        exec.kill();
+        observer.onNext(Empty.getDefaultInstance());
+        observer.onCompleted();
+    }
+
+    // ---- files
+
+    private Path guestPath(String sandbox, String path) {
+        return directory(sandbox).resolve(path.substring(1)).normalize();
+    }
+
+    private static StatusException failure(Status status, String code, String message) {
+        Metadata trailers = new Metadata();
+        trailers.put(Metadata.Key.of("sandglass-error", Metadata.ASCII_STRING_MARSHALLER), code);
+        return status.withDescription(message).asException(trailers);
+    }
+
+    private static StatusException failure(IOException e) {
+        return switch (e) {
+            case NoSuchFileException missing -> failure(Status.NOT_FOUND, "not_found", "There is no such file.");
+            case FileAlreadyExistsException exists ->
+                failure(Status.FAILED_PRECONDITION, "already_exists", "It exists already.");
+            case AccessDeniedException denied ->
+                failure(Status.PERMISSION_DENIED, "forbidden", "The file may not be read.");
+            default -> failure(Status.INVALID_ARGUMENT, "invalid_request", "It is not a file or not a directory.");
+        };
+    }
+
+    @Override
+    public StreamObserver<WriteFileRequest> streamWriteFile(StreamObserver<Empty> observer) {
+        return new StreamObserver<>() {
+            private @Nullable Path target;
+            private @Nullable Path temporary;
+            private java.io.@Nullable OutputStream out;
+            private boolean over;
+
+            @Override
+            public void onNext(WriteFileRequest request) {
+                if (over) {
+                    return;
+                }
+                try {
+                    switch (request.getKindCase()) {
+                        case TARGET -> open(request.getTarget());
+                        case DATA -> write(request.getData());
+                        case COMMIT -> commit();
+                        case KIND_NOT_SET -> {}
+                    }
+                } catch (IOException e) {
+                    over = true;
+                    observer.onError(failure(e));
+                }
+            }
+
+            private void open(WriteTarget sent) throws IOException {
+                if (sandbox(sent.getSandboxId(), observer).isEmpty()) {
+                    over = true;
+                    return;
+                }
+                Path path = guestPath(sent.getSandboxId(), sent.getPath());
+                if (Files.isDirectory(path)) {
+                    throw new IOException("is a directory");
+                }
+                Files.createDirectories(Objects.requireNonNull(path.getParent()));
+                target = path;
+                temporary = Files.createTempFile(path.getParent(), ".upload", "");
+                out = Files.newOutputStream(temporary);
+            }
+
+            private void write(ByteString data) throws IOException {
+                written.addAndGet(data.size());
+                if (written.get() > diskBytes) {
+                    over = true;
+                    discard();
+                    observer.onError(failure(Status.RESOURCE_EXHAUSTED, "disk_full", "The sandbox's disk is full."));
+                    return;
+                }
+                data.writeTo(Objects.requireNonNull(out));
+            }
+
+            private void commit() throws IOException {
+                Objects.requireNonNull(out).close();
+                Files.move(
+                        Objects.requireNonNull(temporary),
+                        Objects.requireNonNull(target),
+                        StandardCopyOption.REPLACE_EXISTING);
+                temporary = null;
+                observer.onNext(Empty.getDefaultInstance());
+                observer.onCompleted();
+                over = true;
+            }
+
+            private void discard() {
+                try {
+                    if (temporary != null) {
+                        Files.deleteIfExists(temporary);
+                        temporary = null;
+                    }
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }
+
+            @Override
+            public void onError(Throwable t) {
+                discard();
+            }
+
+            @Override
+            public void onCompleted() {
+                discard();
+            }
+        };
+    }
+
+    @Override
+    public void streamReadFile(ReadFileRequest request, StreamObserver<ReadFileResponse> observer) {
+        var to = (ServerCallStreamObserver<ReadFileResponse>) observer;
+        if (sandbox(request.getSandboxId(), observer).isEmpty()) {
+            return;
+        }
+        Path path = guestPath(request.getSandboxId(), request.getPath());
+        try {
+            FileInfo info = info(path);
+            if (!info.getType().equals("file")) {
+                throw new IOException("a directory");
+            }
+            try (var in = Files.newInputStream(path)) {
+                to.onNext(ReadFileResponse.newBuilder().setInfo(info).build());
+                in.skipNBytes(Math.min(request.getOffset(), info.getSize()));
+                long left = request.getLength() == 0 ? Long.MAX_VALUE : request.getLength();
+                byte[] buffer = new byte[64 << 10];
+                for (int n = in.read(buffer, 0, (int) Math.min(left, buffer.length));
+                        n > 0;
+                        n = in.read(buffer, 0, (int) Math.min(left, buffer.length))) {
+                    while (!to.isReady() && !to.isCancelled()) {
+                        Thread.sleep(1);
+                    }
+                    if (to.isCancelled()) {
+                        return;
+                    }
+                    left -= n;
+                    sent.addAndGet(n);
+                    to.onNext(ReadFileResponse.newBuilder()
+                            .setData(ByteString.copyFrom(buffer, 0, n))
+                            .build());
+                    if (sent.get() > breakAfter) {
+                        to.onError(Status.INTERNAL
+                                .withDescription("read /secret/path failed")
+                                .asException());
+                        return;
+                    }
+                }
+                to.onCompleted();
+            }
+        } catch (IOException e) {
+            to.onError(failure(e));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static FileInfo info(Path path) throws IOException {
+        var attributes = Files.readAttributes(path, PosixFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
+        FileInfo.Builder info = FileInfo.newBuilder()
+                .setName(String.valueOf(path.getFileName()))
+                .setType(attributes.isDirectory() ? "directory" : attributes.isSymbolicLink() ? "symlink" : "file")
+                .setSize(attributes.size())
+                .setMode((int) Files.getAttribute(path, "unix:mode", LinkOption.NOFOLLOW_LINKS) & 07777)
+                .setOwner(attributes.owner().getName())
+                .setGroup(attributes.group().getName())
+                .setModifiedAt(Timestamp.newBuilder()
+                        .setSeconds(attributes.lastModifiedTime().toMillis() / 1000));
+        if (attributes.isSymbolicLink()) {
+            info.setSymlinkTarget(Files.readSymbolicLink(path).toString());
+        }
+        return info.build();
+    }
+
+    @Override
+    public void listDirectory(PathRequest request, StreamObserver<ListDirectoryResponse> observer) {
+        answer(observer, request.getSandboxId(), () -> {
+            try (var entries = Files.list(guestPath(request.getSandboxId(), request.getPath()))) {
+                ListDirectoryResponse.Builder answer = ListDirectoryResponse.newBuilder();
+                for (Path entry : entries.sorted().toList()) {
+                    answer.addEntries(info(entry));
+                }
+                return answer.build();
+            }
+        });
+    }
+
+    @Override
+    public void makeDirectory(PathRequest request, StreamObserver<Empty> observer) {
+        answer(observer, request.getSandboxId(), () -> {
+            Files.createDirectories(guestPath(request.getSandboxId(), request.getPath()));
+            return Empty.getDefaultInstance();
+        });
+    }
+
+    @Override
+    public void move(MoveRequest request, StreamObserver<Empty> observer) {
+        answer(observer, request.getSandboxId(), () -> {
+            Files.move(
+                    guestPath(request.getSandboxId(), request.getFrom()),
+                    guestPath(request.getSandboxId(), request.getTo()));
+            return Empty.getDefaultInstance();
+        });
+    }
+
+    @Override
+    public void remove(PathRequest request, StreamObserver<Empty> observer) {
+        answer(observer, request.getSandboxId(), () -> {
+            Path path = guestPath(request.getSandboxId(), request.getPath());
+            if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
+                throw new NoSuchFileException(path.toString());
+            }
+            TestDatabase.delete(path);
+            return Empty.getDefaultInstance();
+        });
+    }
+
+    private interface Work<T> {
+        T run() throws IOException;
+    }
+
+    private <T> void answer(StreamObserver<T> observer, String sandbox, Work<T> work) {
+        if (sandbox(sandbox, observer).isEmpty()) {
+            return;
+        }
+        try {
+            observer.onNext(work.run());
+            observer.onCompleted();
+        } catch (IOException e) {
+            observer.onError(failure(e));
+        }
+    }
+
     @Override
     public void close() {
+        execs.values().forEach(FakeExec::kill);
         channel.shutdownNow();
         server.shutdownNow();
         try {

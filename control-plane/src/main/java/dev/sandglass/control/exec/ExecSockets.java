@@ -1,0 +1,52 @@
+package dev.sandglass.control.exec;
+
+import dev.sandglass.control.sandbox.Sandboxes;
+import java.time.Duration;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+
+/** The exec streams that are open: pings them, and leaves them when the server stops; their processes go on. */
+public final class ExecSockets implements AutoCloseable {
+    private static final Duration PING_EVERY = Duration.ofSeconds(20);
+
+    private final Sandboxes sandboxes;
+    private final Set<ExecSocket> open = ConcurrentHashMap.newKeySet();
+    private final ScheduledExecutorService pinger = Executors.newSingleThreadScheduledExecutor(
+            Thread.ofPlatform().daemon().name("exec-ping").factory());
+
+    public ExecSockets(Sandboxes sandboxes) {
+        this(sandboxes, PING_EVERY);
+    }
+
+    ExecSockets(Sandboxes sandboxes, Duration pingEvery) {
+        this.sandboxes = sandboxes;
+        long period = pingEvery.toMillis();
+        var _ = pinger.scheduleWithFixedDelay(this::ping, period, period, TimeUnit.MILLISECONDS);
+    }
+
+    ExecSocket open(Sandboxes.Running sandbox) {
+        return new ExecSocket(sandbox, open::add, this::ended);
+    }
+
+    private void ended(ExecSocket socket, Sandboxes.Running sandbox) {
+        if (open.remove(socket)) {
+            sandboxes.used(sandbox.id());
+        }
+    }
+
+    private void ping() {
+        open.forEach(socket -> {
+            sandboxes.used(socket.sandbox());
+            socket.ping();
+        });
+    }
+
+    @Override
+    public void close() {
+        pinger.shutdownNow();
+        open.forEach(ExecSocket::leave);
+    }
+}
