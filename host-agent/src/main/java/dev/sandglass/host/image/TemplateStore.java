@@ -116,6 +116,14 @@ public final class TemplateStore {
         return Set.copyOf(all().stream().map(TemplateContent::imageDigest).toList());
     }
 
+    /** Of all templates, the oldest first. */
+    public List<String> ids() {
+        return all().stream()
+                .sorted(Comparator.comparingLong(TemplateContent::createdUnixMillis))
+                .map(TemplateContent::id)
+                .toList();
+    }
+
     public Draft begin(Shape shape) {
         String name = DRAFT_PREFIX + Id.Ids.randomCharacters(ID_CHARACTERS);
         try (Scope scope = Scope.open("begin a template")) {

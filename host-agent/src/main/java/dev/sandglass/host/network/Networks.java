@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
@@ -140,6 +141,11 @@ public final class Networks implements AutoCloseable {
         }
         removeRulesIfUnused();
         throw new IllegalStateException("the networks were closed");
+    }
+
+    /** A slot that {@link #reclaim} has taken over. */
+    public synchronized Slot taken(int index) {
+        return Objects.requireNonNull(taken.get(index), () -> "slot " + index + " is not taken");
     }
 
     /** The guest is gone: its slot is torn down, in the background as long as this is open. Idempotent. */

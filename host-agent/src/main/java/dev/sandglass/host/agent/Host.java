@@ -1,0 +1,114 @@
+package dev.sandglass.host.agent;
+
+import dev.sandglass.host.disk.Disk;
+import dev.sandglass.host.disk.DiskLayer;
+import dev.sandglass.host.disk.Disks;
+import dev.sandglass.host.image.Template;
+import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.network.Networks;
+import dev.sandglass.host.network.Slot;
+import dev.sandglass.host.process.Cgroup;
+import dev.sandglass.host.process.CgroupLimits;
+import dev.sandglass.host.process.Cgroups;
+import dev.sandglass.host.vmm.BlockLayer;
+import dev.sandglass.host.vmm.Confinement;
+import dev.sandglass.host.vmm.MachinePlan;
+import dev.sandglass.host.vmm.Vmm;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
+
+/**
+ * The implementations this host uses for each contract, and how their types translate into each other. Owns none of
+ * them.
+ */
+record Host(Vmm vmm, Disks disks, Networks networks, Cgroups cgroups, long rootDiskBytes) {
+    /**
+     * What a VMM needs on top of its guest's memory before the guest's own out-of-memory killer has to come first:
+     * translation cache (32 MiB), its twin of metadata, device queues, page tables. Measured 70 MiB at most with TCG.
+     */
+    private static final long VMM_OVERHEAD_BYTES = 192L << 20;
+    /** Threads of a VMM: vCPUs, main loop, I/O workers (at most 64), and the supervisor. */
+    private static final int PIDS_MAX = 128;
+    /** Of one core in percent, on top of what the vCPUs may use: the VMM's own I/O thread. */
+    private static final int CPU_OVERHEAD_PERCENT = 25;
+
+    Disk createDisk(Path directory, Template template, Deadline deadline) {
+        return disks.create(directory, layers(template.diskFilesTopFirst()), rootDiskBytes, deadline);
+    }
+
+    private static List<DiskLayer> layers(List<Path> files) {
+        return files.stream()
+                .map(file -> new DiskLayer(
+                        file, file.toString().endsWith(".qcow2") ? DiskLayer.Format.QCOW2 : DiskLayer.Format.RAW))
+                .toList();
+    }
+
+    Cgroup createCgroup(String name, int vcpus, int memoryMb) {
+        return cgroups.create(
+                name,
+                new CgroupLimits(
+                        ((long) memoryMb << 20) + VMM_OVERHEAD_BYTES, vcpus * 100 + CPU_OVERHEAD_PERCENT, PIDS_MAX));
+    }
+
+    /** Where a VM keeps its sockets, pid, exit status and error output. */
+    Path vmDirectory(Path sandboxDirectory) {
+        return sandboxDirectory.resolve("vm");
+    }
+
+    MachinePlan plan(Path directory, String name, int vcpus, int memoryMb, Disk disk, Slot slot, Cgroup cgroup) {
+        return new MachinePlan(
+                name,
+                vmDirectory(directory),
+                vcpus,
+                memoryMb,
+                disk.layers().stream()
+                        .map(layer -> new BlockLayer(layer.file(), layer.format() == DiskLayer.Format.QCOW2))
+                        .toList(),
+                new Confinement(slot.uid(), slot.namespace(), slot.tap(), cgroup.procsFiles()));
+    }
+
+    /** With parents, readable by root alone. */
+    static void createDirectory(Path directory) {
+        try {
+            Files.createDirectories(
+                    directory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        } catch (IOException e) {
+            throw new UncheckedIOException("create " + directory, e);
+        }
+    }
+
+    /** Recursively, without following links; idempotent. */
+    static void removeDirectory(Path directory) {
+        try {
+            Files.walkFileTree(directory, new SimpleFileVisitor<>() {
+                @Override
+                public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
+                    Files.deleteIfExists(file);
+                    return FileVisitResult.CONTINUE;
+                }
+
+                @Override
+                public FileVisitResult postVisitDirectory(
+                        Path folder, @org.jspecify.annotations.Nullable IOException failure) throws IOException {
+                    if (failure != null) {
+                        throw failure;
+                    }
+                    Files.deleteIfExists(folder);
+                    return FileVisitResult.CONTINUE;
+                }
+            });
+        } catch (NoSuchFileException e) {
+            return; // removed already
+        } catch (IOException e) {
+            throw new UncheckedIOException("remove " + directory, e);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+package dev.sandglass.host.agent;
+
+import dev.sandglass.contract.Id.Ids;
+import dev.sandglass.contract.Progress;
+import dev.sandglass.contract.host.v1.HostCapacity;
+import dev.sandglass.host.disk.Qcow2Disks;
+import dev.sandglass.host.image.ImageStore;
+import dev.sandglass.host.image.Shape;
+import dev.sandglass.host.image.TemplateStore;
+import dev.sandglass.host.linux.DurableFile;
+import dev.sandglass.host.linux.Scope;
+import dev.sandglass.host.network.NetworkConfiguration;
+import dev.sandglass.host.network.Networks;
+import dev.sandglass.host.process.Cgroups;
+import dev.sandglass.host.process.Processes;
+import dev.sandglass.host.vmm.qemu.Acceleration;
+import dev.sandglass.host.vmm.qemu.QemuConfiguration;
+import dev.sandglass.host.vmm.qemu.QemuVmm;
+import io.grpc.ServerInterceptors;
+import io.grpc.ServerServiceDefinition;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.util.Optional;
+
+/**
+ * The host agent of one machine. Starting it adopts what an earlier agent left and freezes the default template; closing
+ * it lets the VMs live on. One per SANDGLASS_HOME at a time, which the caller sees to. Thread-safe.
+ */
+public final class HostAgent implements AutoCloseable {
+    /** Sent with every handshake. */
+    public static final String VERSION = "0.1.0";
+
+    /** What a sandbox gets when its creator does not say. */
+    private static final Shape DEFAULT_SHAPE = new Shape("base", 1, 512);
+
+    /** Set by crash tests only, see {@link Steps}. */
+    private static final String FAILPOINT_PROPERTY = "sandglass.failpoint";
+
+    private final Scope scope;
+    private final Sandboxes sandboxes;
+    private final ServerServiceDefinition service;
+    private final Capacity capacity;
+    private final String hostId;
+    private final String acceleration;
+
+    private HostAgent(
+            Scope scope,
+            Sandboxes sandboxes,
+            ServerServiceDefinition service,
+            Capacity capacity,
+            String hostId,
+            String acceleration) {
+        this.scope = scope;
+        this.sandboxes = sandboxes;
+        this.service = service;
+        this.capacity = capacity;
+        this.hostId = hostId;
+        this.acceleration = acceleration;
+    }
+
+    /**
+     * Returns when everything found has been adopted and the default template is frozen.
+     *
+     * @throws dev.sandglass.contract.PlatformException with the remedy, for an image or template that is missing or damaged
+     */
+    public static HostAgent start(HostAgentConfiguration configuration, Progress progress) {
+        try (Scope starting = Scope.open("start the host agent")) {
+            Scope scope = starting.own(Scope.open("stop the host agent"));
+            HostAgent agent = assemble(configuration, scope, progress);
+            starting.handOver();
+            return agent;
+        }
+    }
+
+    private static HostAgent assemble(HostAgentConfiguration configuration, Scope scope, Progress progress) {
+        makePrivate(configuration.sandboxesDirectory());
+        ImageStore images = new ImageStore(configuration.imagesDirectory());
+        Path kernel = images.requireVerified().kernel();
+        Processes processes = scope.own(Processes.open());
+        QemuVmm vmm = QemuVmm.probe(processes, qemu(configuration), kernel);
+        Networks networks = scope.own(Networks.open(network(configuration)));
+        Host host = new Host(
+                vmm,
+                new Qcow2Disks(),
+                networks,
+                Cgroups.detect(configuration.installation()),
+                configuration.rootDiskBytes());
+        Steps steps = new Steps(Optional.ofNullable(System.getProperty(FAILPOINT_PROPERTY)));
+        TemplateStore store = new TemplateStore(configuration.templatesDirectory(), images, Clock.systemUTC());
+        Admission admission = new Admission(configuration);
+        Ledger ledger = new Ledger(configuration.sandboxesDirectory());
+        Templates templates =
+                scope.own(new Templates(host, images, store, steps, configuration.templatesMax(), ledger::templates));
+        Sandboxes sandboxes = scope.own(new Sandboxes(host, ledger, admission, templates, steps));
+        Capacity capacity =
+                new Capacity(admission, sandboxes::living, vmm.acceleration().accelerator());
+        String hostId = hostId(configuration.home());
+        HostAgentGrpc service = new HostAgentGrpc(
+                sandboxes, new HostAgentGrpc.Identity(configuration.installation(), hostId, VERSION), capacity);
+
+        progress.step("adopting sandboxes");
+        sandboxes.reclaim();
+        store.reclaim();
+        templates.lease(DEFAULT_SHAPE, progress).close();
+        service.open();
+        return new HostAgent(
+                scope,
+                sandboxes,
+                ServerInterceptors.intercept(
+                        service, new Authentication(configuration.agentToken(), configuration.installation())),
+                capacity,
+                hostId,
+                vmm.acceleration().accelerator() + " (" + vmm.acceleration().reason() + ")");
+    }
+
+    private static QemuConfiguration qemu(HostAgentConfiguration configuration) {
+        QemuConfiguration standard = QemuConfiguration.standard();
+        Acceleration.Choice choice = configuration
+                .forcedAccelerator()
+                .map(forced -> switch (forced) {
+                    case KVM -> Acceleration.Choice.KVM;
+                    case TCG -> Acceleration.Choice.EMULATION;
+                })
+                .orElse(Acceleration.Choice.AUTOMATIC);
+        return new QemuConfiguration(standard.binary(), choice, standard.translationCacheMb());
+    }
+
+    private static NetworkConfiguration network(HostAgentConfiguration configuration) {
+        return NetworkConfiguration.standard(
+                configuration.installation(),
+                configuration.home(),
+                configuration.dns().orElseGet(Resolver::ofHost),
+                configuration.slotPoolSize());
+    }
+
+    private static void makePrivate(Path directory) {
+        try {
+            Host.createDirectory(directory);
+        } catch (UncheckedIOException e) {
+            throw new UncheckedIOException("make SANDGLASS_HOME usable", e.getCause());
+        }
+    }
+
+    /** Made once: a host keeps its id when its address changes. */
+    private static String hostId(Path home) {
+        Path file = home.resolve("host-id");
+        try {
+            if (!Files.exists(file)) {
+                DurableFile.write(file, ("host" + Ids.randomCharacters(20)).getBytes(StandardCharsets.US_ASCII));
+            }
+            return Files.readString(file).strip();
+        } catch (IOException e) {
+            throw new UncheckedIOException("read the host's id", e);
+        }
+    }
+
+    public String hostId() {
+        return hostId;
+    }
+
+    /** What runs guests' code and why, for people: {@code "tcg (the processor has neither svm nor vmx)"}. */
+    public String acceleration() {
+        return acceleration;
+    }
+
+    /** HostAgentService, guarded by the installation's token: for a gRPC server of any kind. */
+    public ServerServiceDefinition service() {
+        return service;
+    }
+
+    public HostCapacity capacity() {
+        return capacity.get();
+    }
+
+    /** Sandboxes whose VM runs now. */
+    public int livingSandboxes() {
+        return sandboxes.living();
+    }
+
+    /** Destroys every sandbox of this host, several at a time. */
+    public void destroyAll(Progress progress) {
+        sandboxes.destroyAll(progress);
+    }
+
+    /** Waits for operations in progress; VMs go on. */
+    @Override
+    public void close() {
+        scope.close();
+    }
+}

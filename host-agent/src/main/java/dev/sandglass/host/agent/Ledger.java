@@ -1,0 +1,213 @@
+package dev.sandglass.host.agent;
+
+import dev.sandglass.contract.Id.Ids;
+import dev.sandglass.contract.Id.SandboxId;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.host.lifecycle.Machine;
+import dev.sandglass.host.lifecycle.SandboxState;
+import dev.sandglass.host.linux.DurableFile;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.time.DateTimeException;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * What exists on this host, as one small durable file in each sandbox's folder: {@code sandboxes/<id>/ledger.json}. It
+ * is written before the first kernel object of a sandbox is made, and whenever its state has changed. It holds the guest
+ * agent's token, so only root may read it.
+ *
+ * <p>Thread-safe for different sandboxes; one sandbox is written by its owner only.
+ */
+final class Ledger {
+    private static final Logger log = LoggerFactory.getLogger(Ledger.class);
+    private static final int FORMAT = 1;
+    private static final String FILE = "ledger.json";
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+
+    private final Path sandboxes;
+
+    Ledger(Path sandboxes) {
+        this.sandboxes = sandboxes;
+    }
+
+    /**
+     * Everything about a sandbox that outlives the agent.
+     *
+     * @param templateId what its creator asked for: "base" or a snapshot's id
+     * @param template opaque id of the frozen template it was cloned from; its disk depends on it
+     * @param timeoutSec idle seconds until it is paused; 0: never
+     * @param env default environment of its execs
+     */
+    record Entry(
+            SandboxId id,
+            String templateId,
+            String template,
+            int vcpus,
+            int memoryMb,
+            int timeoutSec,
+            Map<String, String> env,
+            Instant createdAt,
+            SandboxState state) {
+        Entry {
+            env = Map.copyOf(env);
+        }
+
+        Entry with(SandboxState next) {
+            if (!state.mayBecome(next)) {
+                throw new IllegalStateException("sandbox " + id + " cannot go from " + state + " to " + next);
+            }
+            return new Entry(id, templateId, template, vcpus, memoryMb, timeoutSec, env, createdAt, next);
+        }
+    }
+
+    /** What a folder's ledger says. */
+    sealed interface Found {
+        SandboxId id();
+
+        record Known(SandboxId id, Entry entry) implements Found {}
+
+        /** No ledger: a creation that had not begun, or a removal that had nearly ended. */
+        record Missing(SandboxId id) implements Found {}
+
+        /** The disk lost what had been written durably: somebody has to look, nothing is deleted. */
+        record Damaged(SandboxId id, String problem) implements Found {}
+    }
+
+    /** The file's layout; {@code format} changes when an older agent could not read it. */
+    private record Document(
+            int format,
+            String id,
+            String templateId,
+            String template,
+            int vcpus,
+            int memoryMb,
+            int timeoutSec,
+            Map<String, String> env,
+            String createdAt,
+            String state,
+            @Nullable String reason,
+            @Nullable Machine machine) {}
+
+    Path directory(SandboxId id) {
+        return sandboxes.resolve(id.value());
+    }
+
+    void write(Entry entry) {
+        DurableFile.write(directory(entry.id()).resolve(FILE), JSON.writeValueAsBytes(toDocument(entry)));
+    }
+
+    /** One element for each folder that is named like a sandbox. */
+    List<Found> scan() {
+        List<Found> found = new ArrayList<>();
+        try (Stream<Path> folders = Files.list(sandboxes)) {
+            folders.forEach(folder -> {
+                String name = String.valueOf(folder.getFileName());
+                if (Ids.isValid(SandboxId.PREFIX, name)) {
+                    found.add(read(new SandboxId(name), folder.resolve(FILE)));
+                } else {
+                    log.warn("ledger: {} is not a sandbox's folder and is left alone", name);
+                }
+            });
+        } catch (IOException e) {
+            throw new UncheckedIOException("read the ledger", e);
+        }
+        return found;
+    }
+
+    /** Ids of the templates that a sandbox's disk depends on. */
+    Set<String> templates() {
+        return scan().stream()
+                .filter(Found.Known.class::isInstance)
+                .map(found -> ((Found.Known) found).entry().template())
+                .collect(Collectors.toSet());
+    }
+
+    private static Found read(SandboxId id, Path file) {
+        try {
+            Entry entry = fromDocument(JSON.readValue(Files.readAllBytes(file), Document.class));
+            if (!entry.id().equals(id)) {
+                return new Found.Damaged(id, "it is the ledger of " + entry.id());
+            }
+            return new Found.Known(id, entry);
+        } catch (NoSuchFileException e) {
+            return new Found.Missing(id);
+        } catch (JacksonException
+                | PlatformException
+                | IllegalArgumentException
+                | NullPointerException
+                | DateTimeException e) {
+            return new Found.Damaged(id, String.valueOf(e.getMessage()));
+        } catch (IOException e) {
+            return new Found.Damaged(id, "cannot be read: " + e);
+        }
+    }
+
+    private static Document toDocument(Entry entry) {
+        Machine machine = entry.state() instanceof SandboxState.Running running ? running.machine() : null;
+        String reason = entry.state() instanceof SandboxState.Stopped stopped ? stopped.reason() : null;
+        return new Document(
+                FORMAT,
+                entry.id().value(),
+                entry.templateId(),
+                entry.template(),
+                entry.vcpus(),
+                entry.memoryMb(),
+                entry.timeoutSec(),
+                entry.env(),
+                entry.createdAt().toString(),
+                stateName(entry.state()),
+                reason,
+                machine);
+    }
+
+    private static String stateName(SandboxState state) {
+        return switch (state) {
+            case SandboxState.Creating _ -> "creating";
+            case SandboxState.Running _ -> "running";
+            case SandboxState.Stopped _ -> "stopped";
+            case SandboxState.Destroying _ -> "destroying";
+        };
+    }
+
+    private static Entry fromDocument(Document d) {
+        if (d.format() != FORMAT) {
+            throw new IllegalArgumentException("format " + d.format() + " instead of " + FORMAT);
+        }
+        return new Entry(
+                new SandboxId(d.id()),
+                d.templateId(),
+                d.template(),
+                d.vcpus(),
+                d.memoryMb(),
+                d.timeoutSec(),
+                d.env(),
+                Instant.parse(d.createdAt()),
+                state(d));
+    }
+
+    private static SandboxState state(Document d) {
+        return switch (d.state()) {
+            case "creating" -> new SandboxState.Creating();
+            case "running" ->
+                new SandboxState.Running(Objects.requireNonNull(d.machine(), "running without a machine"));
+            case "stopped" -> new SandboxState.Stopped(Objects.requireNonNull(d.reason(), "stopped without a reason"));
+            case "destroying" -> new SandboxState.Destroying();
+            default -> throw new IllegalArgumentException("unknown state " + d.state());
+        };
+    }
+}
