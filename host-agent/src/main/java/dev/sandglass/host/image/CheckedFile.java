@@ -25,6 +25,12 @@ final class CheckedFile {
         this.facts = facts;
     }
 
+    /** @param intact of the file when its content was seen to be what {@code facts} says */
+    CheckedFile(String name, Path file, FileFacts facts, FileStatus intact) {
+        this(name, file, facts);
+        this.intact = intact;
+    }
+
     Path path() {
         return file;
     }

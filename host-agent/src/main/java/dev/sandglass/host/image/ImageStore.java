@@ -135,8 +135,12 @@ public final class ImageStore {
         List<Image> images = new ArrayList<>();
         try (var entries = Files.newDirectoryStream(directory, "[0-9a-f]*")) {
             for (Path entry : entries) {
+                String name = String.valueOf(entry.getFileName());
+                if (name.equals(CURRENT)) {
+                    continue;
+                }
                 try {
-                    images.add(open(String.valueOf(entry.getFileName())));
+                    images.add(open(name));
                 } catch (Damage e) {
                     LOG.warn("Image in {} cannot be used: {}", entry, e.what());
                 }

@@ -4,6 +4,7 @@ import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.Id;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.FileDescriptor;
+import dev.sandglass.host.linux.FileStatus;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.linux.Scope;
 import java.io.IOException;
@@ -173,8 +174,14 @@ public final class TemplateStore {
             Path home = directory.resolve(id);
             Files.move(draft.directory, home, StandardCopyOption.ATOMIC_MOVE);
             Linux.fsyncDirectory(directory);
+            CheckedFile memoryFile =
+                    new CheckedFile(MEMORY, home.resolve(MEMORY), content.memory(), Linux.statx(home.resolve(MEMORY)));
             OpenTemplate template = new OpenTemplate(
-                    content, home, images, memory, scope.own(load(home.resolve(STATE), content.state(), STATE)));
+                    content,
+                    home,
+                    images,
+                    new Loaded(memory, memoryFile),
+                    load(scope, home.resolve(STATE), content.state(), STATE));
             template.requireIntact();
             scope.handOver();
             return template;
@@ -242,8 +249,8 @@ public final class TemplateStore {
     private Template open(TemplateContent content) {
         Path home = directory.resolve(content.id());
         try (Scope scope = Scope.open("open template " + content.id())) {
-            FileDescriptor memory = scope.own(load(home.resolve(MEMORY), content.memory(), MEMORY));
-            FileDescriptor state = scope.own(load(home.resolve(STATE), content.state(), STATE));
+            Loaded memory = load(scope, home.resolve(MEMORY), content.memory(), MEMORY);
+            Loaded state = load(scope, home.resolve(STATE), content.state(), STATE);
             OpenTemplate template = new OpenTemplate(content, home, images, memory, state);
             template.requireIntact();
             scope.handOver();
@@ -255,16 +262,19 @@ public final class TemplateStore {
         }
     }
 
-    /** Into a sealed memfd, and it is what the manifest says. */
-    private static FileDescriptor load(Path file, FileFacts facts, String name) throws IOException, Damage {
+    /** A file's content in a sealed memfd, and the file as it was when that was read. */
+    record Loaded(FileDescriptor memfd, CheckedFile file) {}
+
+    /** It is what the manifest says. The memfd is the scope's. */
+    private static Loaded load(Scope owner, Path file, FileFacts facts, String name) throws IOException, Damage {
         if (!Files.isRegularFile(file)) {
             throw new Damage("its file " + name + " is missing");
         }
         try (Scope scope = Scope.open("load " + name);
                 FileDescriptor source = Linux.open(file, Linux.O_RDONLY, 0)) {
-            long bytes = Files.size(file);
-            if (bytes != facts.bytes()) {
-                throw new Damage("its file " + name + " has " + bytes + " bytes instead of " + facts.bytes());
+            FileStatus status = Linux.statx(source.path());
+            if (status.size() != facts.bytes()) {
+                throw new Damage("its file " + name + " has " + status.size() + " bytes instead of " + facts.bytes());
             }
             FileDescriptor memfd = scope.own(Linux.memfdCreate("template-" + name));
             if (!SparseFile.copy(source, memfd).equals(facts.digest())) {
@@ -272,7 +282,7 @@ public final class TemplateStore {
             }
             Linux.addSeals(memfd, SEALS);
             scope.handOver();
-            return memfd;
+            return new Loaded(owner.own(memfd), new CheckedFile(name, file, facts, status));
         }
     }
 
@@ -321,7 +331,7 @@ public final class TemplateStore {
     }
 
     /** Files of an open template, checked by stat from here on. */
-    static final class OpenTemplate implements Template {
+    private static final class OpenTemplate implements Template {
         private final TemplateContent content;
         private final Path home;
         private final ImageStore images;
@@ -329,21 +339,14 @@ public final class TemplateStore {
         private final FileDescriptor deviceState;
         private final List<CheckedFile> files;
 
-        OpenTemplate(
-                TemplateContent content,
-                Path home,
-                ImageStore images,
-                FileDescriptor memory,
-                FileDescriptor deviceState) {
+        OpenTemplate(TemplateContent content, Path home, ImageStore images, Loaded memory, Loaded deviceState) {
             this.content = content;
             this.home = home;
             this.images = images;
-            this.memory = memory;
-            this.deviceState = deviceState;
-            this.files = List.of(
-                    new CheckedFile(MEMORY, home.resolve(MEMORY), content.memory()),
-                    new CheckedFile(STATE, home.resolve(STATE), content.state()),
-                    new CheckedFile(DISK, home.resolve(DISK), content.disk()));
+            this.memory = memory.memfd;
+            this.deviceState = deviceState.memfd;
+            this.files =
+                    List.of(memory.file, deviceState.file, new CheckedFile(DISK, home.resolve(DISK), content.disk()));
         }
 
         @Override

@@ -1,5 +1,7 @@
 package dev.sandglass.host.vmm;
 
+import dev.sandglass.host.disk.DiskLayer;
+import dev.sandglass.host.disk.Qcow2Disks;
 import dev.sandglass.host.linux.Command;
 import dev.sandglass.host.linux.CommandFailed;
 import dev.sandglass.host.linux.Deadline;
@@ -44,19 +46,27 @@ final class TestPlace implements AutoCloseable {
         return new MachinePlan(name, directory.resolve("vm"), 1, memoryMb, disk, confinement);
     }
 
-    /** A layer of this VM's own. */
-    BlockLayer overlay(long bytes) {
-        Path file = directory.resolve("disk.qcow2");
-        Command.of("qemu-img", "create", "-q", "-f", "qcow2", file.toString(), Long.toString(bytes))
-                .run();
-        return new BlockLayer(file, true);
+    /** The chain with an empty layer of this VM's own on top. */
+    List<BlockLayer> diskOver(List<BlockLayer> base, long bytes) {
+        List<DiskLayer> layers = base.stream()
+                .map(layer ->
+                        new DiskLayer(layer.file(), layer.qcow2() ? DiskLayer.Format.QCOW2 : DiskLayer.Format.RAW))
+                .toList();
+        return new Qcow2Disks()
+                .create(directory, layers, bytes, Deadline.after(Duration.ofSeconds(5))).layers().stream()
+                        .map(layer -> new BlockLayer(layer.file(), layer.format() == DiskLayer.Format.QCOW2))
+                        .toList();
     }
 
     /** What the guest's agent says to a Hello, in hex: a frame with a Welcome. Retried until the deadline. */
     String answer(Deadline deadline) {
+        return answer(deadline, "2");
+    }
+
+    private String answer(Deadline deadline, String attemptSeconds) {
         while (true) {
             try {
-                String answer = Command.of("ip", "netns", "exec", name, "timeout", "2", "bash", "-ec", HELLO)
+                String answer = Command.of("ip", "netns", "exec", name, "timeout", attemptSeconds, "bash", "-ec", HELLO)
                         .run();
                 if (!answer.isEmpty()) {
                     return answer;
@@ -71,7 +81,7 @@ final class TestPlace implements AutoCloseable {
 
     boolean answers() {
         try {
-            return !answer(Deadline.after(Duration.ZERO)).isEmpty();
+            return !answer(Deadline.after(Duration.ZERO), "0.5").isEmpty();
         } catch (RuntimeException e) {
             return false;
         }

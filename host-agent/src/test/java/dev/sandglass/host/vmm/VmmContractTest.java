@@ -77,17 +77,16 @@ abstract class VmmContractTest {
         Linux.ftruncate(memory, (long) MEMORY_MB << 20);
         TestPlace place = place();
         long bytes = Files.size(images.rootfs());
-        BlockLayer disk = place.overlay(bytes);
+        List<BlockLayer> disk = place.diskOver(List.of(new BlockLayer(images.rootfs(), false)), bytes);
         BootSource source = new BootSource(images.kernel(), images.initramfs(), images.kernelArguments(), memory);
-        VirtualMachine machine = owned(vmm.boot(
-                place.plan(MEMORY_MB, List.of(disk, new BlockLayer(images.rootfs(), false))), source, soon()));
+        VirtualMachine machine = owned(vmm.boot(place.plan(MEMORY_MB, disk), source, soon()));
         assertThat(firstAnswer(place, machine)).matches(WELCOME);
         machine.stopVcpus(soon());
         Path state = directory.resolve("state");
         machine.saveTemplateState(state, soon());
         machine.kill(soon());
         Linux.addSeals(memory, SEALS);
-        Path kept = Files.copy(disk.file(), directory.resolve("template.qcow2"));
+        Path kept = Files.copy(disk.getFirst().file(), directory.resolve("template.qcow2"));
         return new Frozen(memory, state, kept, bytes);
     }
 
@@ -265,10 +264,8 @@ abstract class VmmContractTest {
     }
 
     private VirtualMachine restore(TestPlace place, Path deviceState, Deadline deadline) throws IOException {
-        List<BlockLayer> disk = List.of(
-                place.overlay(frozen.diskBytes),
-                new BlockLayer(frozen.disk, true),
-                new BlockLayer(images.rootfs(), false));
+        List<BlockLayer> disk = place.diskOver(
+                List.of(new BlockLayer(frozen.disk, true), new BlockLayer(images.rootfs(), false)), frozen.diskBytes);
         try (FileDescriptor state = Linux.open(deviceState, Linux.O_RDONLY, 0)) {
             return vmm.restore(place.plan(MEMORY_MB, disk), new FrozenState(frozen.memory, state), deadline);
         }

@@ -54,7 +54,7 @@ public record Acceleration(boolean kvm, String reason) {
         if (!examined.kvm || configuration.acceleration() != Choice.AUTOMATIC) {
             return examined;
         }
-        return bootsUnder("kvm", configuration.binary(), kernel)
+        return bootsUnder("kvm", configuration.binary(), kernel, "", TRIAL)
                 ? new Acceleration(true, "a trial guest booted")
                 : new Acceleration(false, "/dev/kvm opens, but a trial guest did not boot");
     }
@@ -91,8 +91,12 @@ public record Acceleration(boolean kvm, String reason) {
         }
     }
 
-    /** Without a root file system a kernel ends in a panic, which says that all before it was executed rightly. */
-    static boolean bootsUnder(String accelerator, Path binary, Path kernel) {
+    /**
+     * Without a root file system a kernel ends in a panic, which says that all before it was executed rightly.
+     *
+     * @param clock kernel arguments that tell the time stamp counter's rate, where it cannot be found out
+     */
+    static boolean bootsUnder(String accelerator, Path binary, Path kernel, String clock, Duration limit) {
         try {
             return Command.of(List.of(
                             binary.toString(),
@@ -114,8 +118,8 @@ public record Acceleration(boolean kvm, String reason) {
                             "-kernel",
                             kernel.toString(),
                             "-append",
-                            "console=ttyS0 loglevel=3 panic=-1 pci=off"))
-                    .timeout(TRIAL)
+                            "console=ttyS0 loglevel=3 panic=-1 pci=off " + clock))
+                    .timeout(limit)
                     .run()
                     .contains("Kernel panic");
         } catch (CommandFailed e) {

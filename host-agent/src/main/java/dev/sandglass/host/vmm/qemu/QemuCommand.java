@@ -79,7 +79,9 @@ final class QemuCommand {
                 source.initramfs().toString());
         argv.addAll(machine("on"));
         argv.addAll(List.of("-kernel", "/proc/self/fd/5", "-initrd", "/proc/self/fd/6"));
-        argv.addAll(List.of("-append", "console=ttyS0 " + clock() + source.kernelArguments()));
+        argv.addAll(List.of(
+                "-append",
+                "console=ttyS0 " + (acceleration.kvm() ? "" : clock(counterKhz)) + source.kernelArguments()));
         return argv;
     }
 
@@ -141,8 +143,8 @@ final class QemuCommand {
      * The emulator's time stamp counter is the host's, and the guest cannot measure it on a busy host: without its rate
      * every other boot stood still for ever beside a second busy VM. Nothing there is a better clock to check it with.
      */
-    private String clock() {
-        return acceleration.kvm() ? "" : "tsc_early_khz=" + counterKhz + " tsc=reliable ";
+    static String clock(long counterKhz) {
+        return "tsc_early_khz=" + counterKhz + " tsc=reliable ";
     }
 
     private String accelerator() {

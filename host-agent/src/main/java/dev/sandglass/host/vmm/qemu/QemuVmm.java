@@ -29,10 +29,14 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Function;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** QEMU's microvm, with KVM or without. */
 public final class QemuVmm implements Vmm {
     private static final Duration CLEANUP = Duration.ofSeconds(5);
+
+    private static final Logger LOG = LoggerFactory.getLogger(QemuVmm.class);
 
     private final Processes processes;
     private final QemuConfiguration configuration;
@@ -112,11 +116,20 @@ public final class QemuVmm implements Vmm {
     private VirtualMachine start(
             MachinePlan plan, Deadline deadline, Function<Path, List<String>> argv, Preparation preparation) {
         Path control = prepareDirectory(plan);
+        long started = System.nanoTime();
         LaunchPlan launch = new LaunchPlan(plan.name(), plan.directory(), argv.apply(control), cgroup(plan));
         QemuMachine machine = keep(new QemuMachine(plan.name(), plan.directory(), processes.start(launch, deadline)));
+        long recorded = System.nanoTime();
         try {
             machine.takeControlDirectory(deadline);
+            long connected = System.nanoTime();
             preparation.prepare(machine);
+            LOG.debug(
+                    "machine {}: process {} µs, control {} µs, ready {} µs",
+                    plan.name(),
+                    (recorded - started) / 1000,
+                    (connected - recorded) / 1000,
+                    (System.nanoTime() - connected) / 1000);
             return machine;
         } catch (RuntimeException | Error failure) {
             try {
