@@ -81,7 +81,7 @@ public final class HostAgent implements AutoCloseable {
         ImageStore images = new ImageStore(configuration.imagesDirectory());
         Path kernel = images.requireVerified().kernel();
         Processes processes = scope.own(Processes.open());
-        QemuVmm vmm = QemuVmm.probe(processes, qemu(configuration), kernel);
+        QemuVmm vmm = scope.own(QemuVmm.probe(processes, qemu(configuration), kernel));
         Networks networks = scope.own(Networks.open(network(configuration)));
         Host host = new Host(
                 vmm,

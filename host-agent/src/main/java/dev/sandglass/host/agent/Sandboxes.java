@@ -53,6 +53,8 @@ final class Sandboxes implements AutoCloseable {
 
     private static final int DESTROY_PARALLEL = 8;
     private static final Duration DESTROY_TIMEOUT = Duration.ofSeconds(30);
+    /** How long the exit status of a dead process may take to be read from its file. */
+    private static final Duration EXIT_NEWS = Duration.ofSeconds(5);
     /** Port of the guest agent, guest.proto. */
     static final int GUEST_PORT = 49983;
 
@@ -391,7 +393,10 @@ final class Sandboxes implements AutoCloseable {
         sandboxes.put(entry.id(), sandbox);
         VirtualMachine vm = host.vmm().adopt(host.vmDirectory(ledger.directory(entry.id())), identity(machine));
         if (!identity(machine).alive()) {
-            ExitStatus status = vm.exit().getNow(new ExitStatus.Unknown());
+            ExitStatus status = vm.exit()
+                    .copy()
+                    .completeOnTimeout(new ExitStatus.Unknown(), EXIT_NEWS.toMillis(), TimeUnit.MILLISECONDS)
+                    .join();
             log.warn("sandbox={} ended while no agent ran: {} stderr={}", entry.id(), status, vm.stderrTail());
             stop(sandbox, entry, reason(status));
             return;

@@ -1,0 +1,564 @@
+package dev.sandglass.host.agent;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import com.google.protobuf.ByteString;
+import dev.sandglass.contract.Id.ExecId;
+import dev.sandglass.contract.Id.SandboxId;
+import dev.sandglass.contract.Progress;
+import dev.sandglass.contract.host.v1.AttachExec;
+import dev.sandglass.contract.host.v1.CreateSandboxRequest;
+import dev.sandglass.contract.host.v1.Empty;
+import dev.sandglass.contract.host.v1.ExecRequest;
+import dev.sandglass.contract.host.v1.ExecResponse;
+import dev.sandglass.contract.host.v1.ExecSpec;
+import dev.sandglass.contract.host.v1.ExecStreamRequest;
+import dev.sandglass.contract.host.v1.ExecStreamResponse;
+import dev.sandglass.contract.host.v1.HandshakeRequest;
+import dev.sandglass.contract.host.v1.HostAgentServiceGrpc;
+import dev.sandglass.contract.host.v1.HostAgentServiceGrpc.HostAgentServiceBlockingStub;
+import dev.sandglass.contract.host.v1.KillExecRequest;
+import dev.sandglass.contract.host.v1.MoveRequest;
+import dev.sandglass.contract.host.v1.PathRequest;
+import dev.sandglass.contract.host.v1.ReadFileRequest;
+import dev.sandglass.contract.host.v1.ReadFileResponse;
+import dev.sandglass.contract.host.v1.SandboxInfo;
+import dev.sandglass.contract.host.v1.SandboxRequest;
+import dev.sandglass.contract.host.v1.SandboxStatus;
+import dev.sandglass.contract.host.v1.StartExec;
+import dev.sandglass.contract.host.v1.WriteFileRequest;
+import dev.sandglass.contract.host.v1.WriteTarget;
+import dev.sandglass.host.linux.Command;
+import dev.sandglass.host.process.Processes;
+import dev.sandglass.host.vmm.TestImages;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.Server;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.inprocess.InProcessChannelBuilder;
+import io.grpc.inprocess.InProcessServerBuilder;
+import io.grpc.stub.MetadataUtils;
+import io.grpc.stub.StreamObserver;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Named;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The host agent as the control plane uses it, with real VMs: over gRPC, in this process. */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+final class HostAgentTest {
+    private static final String INSTALLATION =
+            "hatest" + Long.toString(ProcessHandle.current().pid(), 36) + "00";
+    private static final String TOKEN = "t".repeat(32);
+
+    private Path home;
+    private Running running;
+
+    /** An agent with a server and a channel to it. */
+    private record Running(HostAgent agent, Server server, ManagedChannel channel) {
+        static Running start(Path home) throws IOException {
+            HostAgentConfiguration configuration = new HostAgentConfiguration(
+                    home,
+                    INSTALLATION,
+                    TOKEN,
+                    TestImages.directory(),
+                    Optional.empty(),
+                    Optional.empty(),
+                    2,
+                    1 << 20,
+                    128,
+                    4.0,
+                    8L << 30,
+                    2);
+            HostAgent agent = HostAgent.start(configuration, Progress.SILENT);
+            String name = InProcessServerBuilder.generateName();
+            Server server = InProcessServerBuilder.forName(name)
+                    .executor(Executors.newVirtualThreadPerTaskExecutor())
+                    .addService(agent.service())
+                    .build()
+                    .start();
+            return new Running(
+                    agent, server, InProcessChannelBuilder.forName(name).build());
+        }
+
+        /** VMs go on. */
+        void stop() {
+            channel.shutdownNow();
+            server.shutdownNow();
+            agent.close();
+        }
+    }
+
+    @BeforeAll
+    void startAgent(@TempDir Path directory) throws IOException {
+        home = directory;
+        TestImages.build();
+        running = Running.start(home);
+    }
+
+    @AfterEach
+    void everySandboxIsGoneAndNothingIsLeft() throws IOException {
+        running.agent().destroyAll(Progress.SILENT);
+        try (Stream<Path> folders = Files.list(home.resolve("sandboxes"))) {
+            assertThat(folders).isEmpty();
+        }
+        assertThat(ownProcesses()).isEmpty();
+    }
+
+    @AfterAll
+    void stopAgentAndNothingIsLeft() {
+        running.stop();
+        String prefix = INSTALLATION.substring(0, 8);
+        assertThat(Command.of("ip", "netns", "list").run()).doesNotContain(prefix);
+        assertThat(Command.of("nft", "list", "tables").run()).doesNotContain(prefix);
+    }
+
+    private List<String> ownProcesses() {
+        return Command.of("ps", "-eo", "args")
+                .run()
+                .lines()
+                .filter(line -> line.contains(home.toString()) && !line.contains("java"))
+                .toList();
+    }
+
+    // ---- Callers
+
+    private HostAgentServiceBlockingStub stub() {
+        return stub(TOKEN, INSTALLATION);
+    }
+
+    private HostAgentServiceBlockingStub stub(String token, String installation) {
+        Metadata headers = new Metadata();
+        headers.put(Authentication.AUTHORIZATION, "Bearer " + token);
+        headers.put(Authentication.INSTALLATION, installation);
+        return HostAgentServiceGrpc.newBlockingStub(running.channel())
+                .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers));
+    }
+
+    private HostAgentServiceGrpc.HostAgentServiceStub streams() {
+        Metadata headers = new Metadata();
+        headers.put(Authentication.AUTHORIZATION, "Bearer " + TOKEN);
+        headers.put(Authentication.INSTALLATION, INSTALLATION);
+        return HostAgentServiceGrpc.newStub(running.channel())
+                .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers));
+    }
+
+    private String create() {
+        String id = SandboxId.random().value();
+        stub().createSandbox(specification(id).build());
+        return id;
+    }
+
+    private static CreateSandboxRequest.Builder specification(String id) {
+        return CreateSandboxRequest.newBuilder()
+                .setSandboxId(id)
+                .setVcpus(1)
+                .setMemoryMb(512)
+                .putEnv("WHERE", "sandbox");
+    }
+
+    private ExecResponse exec(String id, String... argv) {
+        return stub().exec(ExecRequest.newBuilder()
+                .setSandboxId(id)
+                .setSpec(ExecSpec.newBuilder()
+                        .addAllArgv(List.of(argv))
+                        .setExecId(ExecId.random().value())
+                        .setTimeoutMs(20_000))
+                .build());
+    }
+
+    private static SandboxRequest sandbox(String id) {
+        return SandboxRequest.newBuilder().setSandboxId(id).build();
+    }
+
+    private Optional<SandboxInfo> listed(String id) {
+        return stub().listSandboxes(Empty.getDefaultInstance()).getSandboxesList().stream()
+                .filter(info -> info.getSandboxId().equals(id))
+                .findFirst();
+    }
+
+    /** Collects a stream of responses. */
+    private static final class Collected<T> implements StreamObserver<T> {
+        final BlockingQueue<Object> events = new LinkedBlockingQueue<>();
+
+        @Override
+        public void onNext(T value) {
+            events.add(value);
+        }
+
+        @Override
+        public void onError(Throwable failure) {
+            events.add(failure);
+        }
+
+        @Override
+        public void onCompleted() {
+            events.add("completed");
+        }
+
+        Object await() throws InterruptedException {
+            Object event = events.poll(30, TimeUnit.SECONDS);
+            assertThat(event).as("an event within 30 s").isNotNull();
+            return event;
+        }
+    }
+
+    // ---- Life
+
+    @Test
+    void aSandboxRunsCommandsWithItsOwnEnvironmentAndHostName() {
+        String id = create();
+        ExecResponse answer = exec(id, "/bin/sh", "-c", "echo $WHERE $(hostname); echo oops >&2; exit 3");
+        assertThat(answer.getStdout().toStringUtf8()).isEqualTo("sandbox " + id + "\n");
+        assertThat(answer.getStderr().toStringUtf8()).isEqualTo("oops\n");
+        assertThat(answer.getExitCode()).isEqualTo(3);
+        assertThat(listed(id)).hasValueSatisfying(info -> {
+            assertThat(info.getStatus()).isEqualTo(SandboxStatus.RUNNING);
+            assertThat(info.getHostIp()).startsWith("10.11.");
+        });
+        stub().destroySandbox(sandbox(id));
+        stub().destroySandbox(sandbox(id));
+        assertThat(listed(id)).isEmpty();
+    }
+
+    @Test
+    void anIdCanBeUsedOnce() {
+        String id = create();
+        assertThatThrownBy(() -> stub().createSandbox(specification(id).build()))
+                .satisfies(failure -> assertThat(status(failure).getCode()).isEqualTo(Status.Code.FAILED_PRECONDITION));
+        assertThat(exec(id, "/bin/true").getExitCode()).isZero();
+    }
+
+    @Test
+    void anAgentThatComesBackAdoptsWhatRuns() throws IOException {
+        String id = create();
+        exec(id, "/bin/sh", "-c", "sleep 1000 & echo $! > /tmp/pid");
+        running.stop();
+        running = Running.start(home);
+        assertThat(running.agent().livingSandboxes()).isEqualTo(1);
+        assertThat(exec(id, "/bin/sh", "-c", "kill -0 $(cat /tmp/pid)").getExitCode())
+                .isZero();
+    }
+
+    @Test
+    void aMachineThatDiesIsStoppedWithAReasonAndKeepsItsDisk() throws IOException {
+        String id = create();
+        exec(id, "/bin/sh", "-c", "echo kept > /root/file; sync");
+        killMachine(id);
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(10))
+                .until(() -> listed(id).orElseThrow().getStatus() == SandboxStatus.STOPPED);
+        assertThat(listed(id).orElseThrow().getError()).contains("signal 9");
+        assertThatThrownBy(() -> exec(id, "/bin/true"))
+                .satisfies(failure -> assertThat(status(failure).getCode()).isEqualTo(Status.Code.FAILED_PRECONDITION));
+        assertThat(home.resolve("sandboxes/" + id + "/disk.qcow2")).isNotEmptyFile();
+    }
+
+    @Test
+    void aMachineThatDiedWhileNoAgentRanIsStoppedTooWithItsExitStatus() throws IOException {
+        String id = create();
+        Path vm = home.resolve("sandboxes/" + id + "/vm");
+        running.stop();
+        killMachine(id);
+        Awaitility.await().atMost(Duration.ofSeconds(10)).until(() -> Files.exists(vm.resolve("exit")));
+        running = Running.start(home);
+        assertThat(listed(id)).hasValueSatisfying(info -> {
+            assertThat(info.getStatus()).isEqualTo(SandboxStatus.STOPPED);
+            assertThat(info.getError()).contains("signal 9");
+        });
+    }
+
+    @Test
+    void aDamagedLedgerIsReportedAndLeftUntilItIsDeleted() throws IOException {
+        String id = SandboxId.random().value();
+        running.stop();
+        Files.createDirectories(home.resolve("sandboxes/" + id));
+        Files.writeString(home.resolve("sandboxes/" + id + "/ledger.json"), "{");
+        running = Running.start(home);
+        assertThat(listed(id).orElseThrow().getStatus()).isEqualTo(SandboxStatus.ERROR);
+        stub().destroySandbox(sandbox(id));
+        assertThat(listed(id)).isEmpty();
+        assertThat(home.resolve("sandboxes/" + id)).doesNotExist();
+    }
+
+    private void killMachine(String id) {
+        int pid = Processes.find(home.resolve("sandboxes/" + id + "/vm"))
+                .orElseThrow()
+                .pid();
+        Command.of("kill", "-9", Integer.toString(pid)).run();
+    }
+
+    // ---- Exec streams
+
+    @Test
+    void aStreamCarriesInputAndOutputAndCanBeAttachedAgain() throws InterruptedException {
+        String id = create();
+        Collected<ExecStreamResponse> first = new Collected<>();
+        StreamObserver<ExecStreamRequest> call = streams().execStream(first);
+        call.onNext(ExecStreamRequest.newBuilder()
+                .setStart(StartExec.newBuilder()
+                        .setSandboxId(id)
+                        .setSpec(ExecSpec.newBuilder()
+                                .addArgv("/bin/cat")
+                                .setExecId(ExecId.random().value())))
+                .build());
+        String execId = ((ExecStreamResponse) first.await()).getStarted().getExecId();
+        call.onNext(ExecStreamRequest.newBuilder()
+                .setStdin(ByteString.copyFromUtf8("one\n"))
+                .build());
+        assertThat(((ExecStreamResponse) first.await()).getOutput().getData().toStringUtf8())
+                .isEqualTo("one\n");
+        call.onError(Status.CANCELLED.asRuntimeException());
+
+        Collected<ExecStreamResponse> second = new Collected<>();
+        StreamObserver<ExecStreamRequest> again = streams().execStream(second);
+        again.onNext(ExecStreamRequest.newBuilder()
+                .setAttach(AttachExec.newBuilder()
+                        .setSandboxId(id)
+                        .setExecId(execId)
+                        .setAfterSeq(2))
+                .build());
+        assertThat(((ExecStreamResponse) second.await()).getStarted().getExecId())
+                .isEqualTo(execId);
+        assertThat(((ExecStreamResponse) second.await()).getOutput().getData().toStringUtf8())
+                .isEqualTo("e\n");
+        again.onNext(ExecStreamRequest.newBuilder()
+                .setCloseStdin(Empty.getDefaultInstance())
+                .build());
+        assertThat(((ExecStreamResponse) second.await()).getExited().getExitCode())
+                .isZero();
+        assertThat(second.await()).isEqualTo("completed");
+    }
+
+    @Test
+    void aReaderWhoStopsReadingStopsTheCommandAndNotTheSandbox() throws InterruptedException {
+        String id = create();
+        Collected<ExecStreamResponse> slow = new Collected<>();
+        StreamObserver<ExecStreamRequest> call = streams().execStream(slow);
+        call.onNext(ExecStreamRequest.newBuilder()
+                .setStart(StartExec.newBuilder()
+                        .setSandboxId(id)
+                        .setSpec(ExecSpec.newBuilder()
+                                .addArgv("/usr/bin/yes")
+                                .setExecId(ExecId.random().value())))
+                .build());
+        assertThat(((ExecStreamResponse) slow.await()).hasStarted()).isTrue();
+        assertThat(exec(id, "/bin/echo", "still here").getStdout().toStringUtf8())
+                .isEqualTo("still here\n");
+        call.onNext(ExecStreamRequest.newBuilder()
+                .setStop(Empty.getDefaultInstance())
+                .build());
+        Object last = slow.await();
+        while (last instanceof ExecStreamResponse response && !response.hasExited()) {
+            last = slow.await();
+        }
+        assertThat(((ExecStreamResponse) last).getExited().getSignal()).isEqualTo(9);
+    }
+
+    // ---- Files
+
+    @Test
+    void aFileComesBackAsItWasWrittenAndAnAbortedUploadChangesNothing() throws InterruptedException {
+        String id = create();
+        byte[] content = new byte[300_000];
+        new java.util.Random(1).nextBytes(content);
+        assertThat(upload(id, "/root/new/file", content, true)).isEqualTo(Empty.getDefaultInstance());
+        upload(id, "/root/new/file", new byte[10], false);
+        assertThat(download(id, "/root/new/file", 0, 0)).isEqualTo(content);
+        assertThat(download(id, "/root/new/file", 100, 5)).isEqualTo(java.util.Arrays.copyOfRange(content, 100, 105));
+        assertThat(stub().listDirectory(path(id, "/root/new")).getEntriesList())
+                .singleElement()
+                .satisfies(file -> assertThat(file.getSize()).isEqualTo(content.length));
+    }
+
+    private Object upload(String id, String path, byte[] content, boolean commit) throws InterruptedException {
+        Collected<Empty> answer = new Collected<>();
+        StreamObserver<WriteFileRequest> call = streams().streamWriteFile(answer);
+        call.onNext(WriteFileRequest.newBuilder()
+                .setTarget(WriteTarget.newBuilder().setSandboxId(id).setPath(path))
+                .build());
+        for (int at = 0; at < content.length; at += 65536) {
+            call.onNext(WriteFileRequest.newBuilder()
+                    .setData(ByteString.copyFrom(content, at, Math.min(65536, content.length - at)))
+                    .build());
+        }
+        if (commit) {
+            call.onNext(WriteFileRequest.newBuilder()
+                    .setCommit(Empty.getDefaultInstance())
+                    .build());
+        }
+        call.onCompleted();
+        return answer.await();
+    }
+
+    private byte[] download(String id, String path, long offset, long length) {
+        Iterator<ReadFileResponse> chunks = stub().streamReadFile(ReadFileRequest.newBuilder()
+                .setSandboxId(id)
+                .setPath(path)
+                .setOffset(offset)
+                .setLength(length)
+                .build());
+        List<ByteString> data = new ArrayList<>();
+        chunks.forEachRemaining(chunk -> data.add(chunk.getData()));
+        return ByteString.copyFrom(data).toByteArray();
+    }
+
+    private static PathRequest path(String id, String path) {
+        return PathRequest.newBuilder().setSandboxId(id).setPath(path).build();
+    }
+
+    // ---- Bad input
+
+    private static Arguments bad(String name, Status.Code expected, Consumer<HostAgentServiceBlockingStub> call) {
+        return Arguments.of(Named.of(name, call), expected);
+    }
+
+    static Stream<Arguments> badCalls() {
+        String unknown = SandboxId.random().value();
+        Status.Code invalid = Status.Code.INVALID_ARGUMENT;
+        Status.Code missing = Status.Code.NOT_FOUND;
+        return Stream.of(
+                bad(
+                        "protocol 0",
+                        Status.Code.FAILED_PRECONDITION,
+                        s -> s.handshake(HandshakeRequest.getDefaultInstance())),
+                bad(
+                        "create without id",
+                        invalid,
+                        s -> s.createSandbox(specification("").build())),
+                bad(
+                        "create ../x",
+                        invalid,
+                        s -> s.createSandbox(
+                                specification("sb../../../../etc/x00").build())),
+                bad(
+                        "no vcpus",
+                        invalid,
+                        s -> s.createSandbox(specification(unknown).setVcpus(0).build())),
+                bad(
+                        "1000 vcpus",
+                        invalid,
+                        s -> s.createSandbox(
+                                specification(unknown).setVcpus(1000).build())),
+                bad(
+                        "no memory",
+                        invalid,
+                        s -> s.createSandbox(
+                                specification(unknown).setMemoryMb(0).build())),
+                bad(
+                        "odd memory",
+                        invalid,
+                        s -> s.createSandbox(
+                                specification(unknown).setMemoryMb(500).build())),
+                bad(
+                        "too much memory",
+                        invalid,
+                        s -> s.createSandbox(
+                                specification(unknown).setMemoryMb(128 << 20).build())),
+                bad(
+                        "unknown template",
+                        missing,
+                        s -> s.createSandbox(
+                                specification(unknown).setTemplateId("snp0").build())),
+                bad("destroy nonsense", invalid, s -> s.destroySandbox(sandbox("x"))),
+                bad("ping unknown", missing, s -> s.pingSandbox(sandbox(unknown))),
+                bad("list execs of unknown", missing, s -> s.listExecs(sandbox(unknown))),
+                bad(
+                        "exec in unknown",
+                        missing,
+                        s -> s.exec(
+                                ExecRequest.newBuilder().setSandboxId(unknown).build())),
+                bad(
+                        "kill in unknown",
+                        missing,
+                        s -> s.killExec(KillExecRequest.newBuilder()
+                                .setSandboxId(unknown)
+                                .build())),
+                bad(
+                        "read in unknown",
+                        missing,
+                        s -> s.streamReadFile(ReadFileRequest.newBuilder()
+                                        .setSandboxId(unknown)
+                                        .build())
+                                .next()),
+                bad("list directory of unknown", missing, s -> s.listDirectory(path(unknown, "/"))),
+                bad("mkdir in unknown", missing, s -> s.makeDirectory(path(unknown, "/x"))),
+                bad(
+                        "move in unknown",
+                        missing,
+                        s -> s.move(
+                                MoveRequest.newBuilder().setSandboxId(unknown).build())),
+                bad("remove in unknown", missing, s -> s.remove(path(unknown, "/x"))));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("badCalls")
+    void badCallsAreRefused(Consumer<HostAgentServiceBlockingStub> call, Status.Code expected) {
+        Throwable failure = catchThrowableOfType(StatusRuntimeException.class, () -> call.accept(stub()));
+        assertThat(status(failure).getCode()).isEqualTo(expected);
+        assertThat(status(failure).getDescription()).doesNotContain("/tmp", "Exception", "\tat ");
+    }
+
+    private record BadPath(String name, Status.Code expected, Consumer<String> call) {}
+
+    @Test
+    void badPathsAreRefusedByTheGuest() {
+        Status.Code invalid = Status.Code.INVALID_ARGUMENT;
+        List<BadPath> table = List.of(
+                new BadPath("read missing", Status.Code.NOT_FOUND, id -> download(id, "/no/such/file", 0, 0)),
+                new BadPath("read a directory", invalid, id -> download(id, "/etc", 0, 0)),
+                new BadPath("read a relative path", invalid, id -> download(id, "etc/passwd", 0, 0)),
+                new BadPath("list missing", Status.Code.NOT_FOUND, id -> stub().listDirectory(path(id, "/no/such"))),
+                new BadPath("remove the root", invalid, id -> stub().remove(path(id, "/"))),
+                new BadPath("remove nothing", invalid, id -> stub().remove(path(id, ""))),
+                new BadPath("empty command", invalid, id -> exec(id, "")));
+        String id = create();
+        for (BadPath row : table) {
+            Throwable failure = catchThrowableOfType(
+                    StatusRuntimeException.class, () -> row.call().accept(id));
+            assertThat(failure).as(row.name()).isNotNull();
+            assertThat(status(failure).getCode()).as(row.name()).isEqualTo(row.expected());
+        }
+        assertThat(exec(id, "no-such-command").getExitCode()).isEqualTo(127);
+        assertThat(exec(id, "/bin/true").getExitCode()).isZero();
+    }
+
+    @Test
+    void aWrongTokenAndAForeignInstallationAreTurnedAway() {
+        assertThatThrownBy(() -> stub("x".repeat(32), INSTALLATION).listSandboxes(Empty.getDefaultInstance()))
+                .satisfies(failure -> assertThat(status(failure).getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
+        assertThatThrownBy(() -> HostAgentServiceGrpc.newBlockingStub(running.channel())
+                        .listSandboxes(Empty.getDefaultInstance()))
+                .satisfies(failure -> assertThat(status(failure).getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
+        assertThatThrownBy(() -> stub(TOKEN, "other000").listSandboxes(Empty.getDefaultInstance()))
+                .satisfies(failure -> assertThat(status(failure).getCode()).isEqualTo(Status.Code.FAILED_PRECONDITION));
+    }
+
+    private static Status status(Throwable failure) {
+        return ((StatusRuntimeException) failure).getStatus();
+    }
+}
