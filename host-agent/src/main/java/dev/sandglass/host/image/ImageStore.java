@@ -17,7 +17,7 @@ import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Boot images as {@link ImageBuilder} made them. Only reads. Thread-safe. */
+/** Boot images as {@link ImageBuilder} made them. Thread-safe. */
 public final class ImageStore {
     static final String CURRENT = "current";
     static final String KERNEL = "kernel";
@@ -91,6 +91,30 @@ public final class ImageStore {
                     ErrorCode.INTERNAL_ERROR,
                     "Boot image " + shown(digest) + " is damaged: " + e.what() + ". Remove images/" + shown(digest)
                             + "* in SANDGLASS_HOME and run `./sandglass up`, which builds it again.");
+        }
+    }
+
+    /**
+     * Removes all images but the current one and those named: the images of templates and of sandboxes' disks. Not while
+     * one is being built.
+     */
+    public void retain(Set<String> digests) {
+        for (Image image : sound()) {
+            if (!digests.contains(image.digest()) && !isCurrent(image.digest())) {
+                LOG.info("Removing image {}, which nothing depends on", shown(image.digest()));
+                TemplateStore.removeTree(directory.resolve(image.digest()));
+                synchronized (this) {
+                    opened.remove(image.digest());
+                }
+            }
+        }
+    }
+
+    private boolean isCurrent(String digest) {
+        try {
+            return digest.equals(currentDigest());
+        } catch (Damage e) {
+            return true; // not known: keep all
         }
     }
 

@@ -23,6 +23,7 @@ import java.util.HexFormat;
  */
 final class SparseFile {
     private static final int BLOCK_BYTES = 64 << 10;
+    private static final int STEP_BYTES = 1024;
     private static final byte[] ZERO = new byte[BLOCK_BYTES];
 
     private SparseFile() {}
@@ -70,7 +71,7 @@ final class SparseFile {
                     readFully(channel, next, bytes, length);
                     if (!Arrays.equals(bytes, 0, length, ZERO, 0, length)) {
                         digest.update(ByteBuffer.allocate(Long.BYTES).putLong(0, next));
-                        digest.update(bytes, 0, length);
+                        update(digest, bytes, length);
                         reader.read(next, ByteBuffer.wrap(bytes, 0, length));
                     }
                 }
@@ -78,6 +79,16 @@ final class SparseFile {
             digest.update(ByteBuffer.allocate(Long.BYTES).putLong(0, size));
         }
         return HexFormat.of().formatHex(digest.digest());
+    }
+
+    /**
+     * In small steps: the fast form of SHA-256 comes with the method's compilation, and few long calls put that off until
+     * most of the file is read (230 MB in a fresh JVM: 0.6 instead of 1.2 s of processor time).
+     */
+    private static void update(MessageDigest digest, byte[] bytes, int length) {
+        for (int at = 0; at < length; at += STEP_BYTES) {
+            digest.update(bytes, at, Math.min(STEP_BYTES, length - at));
+        }
     }
 
     /** The file's size when only a hole is left. */

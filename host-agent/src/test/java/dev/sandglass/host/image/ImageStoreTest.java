@@ -12,6 +12,7 @@ import dev.sandglass.contract.PlatformException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -50,6 +51,19 @@ final class ImageStoreTest {
         ImageStore store = new ImageStore(images);
         assertThat(store.requireVerified().digest()).isEqualTo(newer);
         assertThat(store.require(digest).digest()).isEqualTo(digest);
+    }
+
+    @Test
+    void imagesThatNothingDependsOnAreRemoved() throws IOException {
+        String needed = StoreFixture.image(images, "two");
+        String current = StoreFixture.image(images, "three");
+        ImageStore store = new ImageStore(images);
+        store.require(digest);
+        store.retain(Set.of(needed));
+        assertThat(image).doesNotExist();
+        assertThat(store.require(needed).digest()).isEqualTo(needed);
+        assertThat(store.requireVerified().digest()).isEqualTo(current);
+        assertThatThrownBy(() -> store.require(digest)).isInstanceOf(PlatformException.class);
     }
 
     @Test

@@ -161,12 +161,15 @@ abstract class VmmContractTest {
         try (Stream<Path> devices = Files.list(proc.resolve("root/dev"))) {
             assertThat(devices.map(path -> String.valueOf(path.getFileName()))).isSubsetOf("net", "null", "kvm");
         }
+        // What it says goes through a pipe to who bounds it.
+        assertThat(Files.readSymbolicLink(proc.resolve("fd/2")).toString()).startsWith("pipe:");
         assertThat(openFiles(proc)).allMatch(file -> isItsOwn(file, clone), "belongs to this VM");
     }
 
     private boolean isItsOwn(String file, Clone clone) {
         return file.startsWith("anon_inode:")
                 || file.startsWith("socket:")
+                || file.startsWith("pipe:")
                 || file.startsWith("/memfd:")
                 || List.of("/dev/null", "/dev/net/tun", "/dev/kvm").contains(file)
                 || file.startsWith(clone.place.directory.toString())

@@ -32,10 +32,11 @@ final class QemuCommand {
     private static final int CONSOLE_BYTES = 64 << 10;
 
     /**
-     * bash, since its redirections take descriptors above 9. The private /dev has what QEMU opens and no more; mknod
-     * works there although the host's /run may forbid devices.
+     * bash, since its redirections take descriptors above 9. The private /dev has what QEMU opens and no more. What QEMU
+     * says goes through dd, which keeps 256 KiB at most and then hangs up: a guest can make it complain without end.
      */
     private static final String LAUNCHER = """
+            exec 2> >(exec dd bs=4096 count=64 status=none >&2) >&2
             umask 022
             uid=$1 directory=$2 memory=$3 state=$4 kernel=$5 initramfs=$6 kvm=$7 layers=$8
             shift 8

@@ -48,6 +48,8 @@ final class QemuMachine implements VirtualMachine {
     /** How long the socket's end may be ahead of the news of the process's end. */
     private static final Duration EXIT_NEWS = Duration.ofMillis(500);
 
+    private static final Duration STDERR_NEWS = Duration.ofMillis(200);
+
     /** A saved device state is tens of KiB, begins with QEVM and a version, and ends with the end-of-file section. */
     private static final long STATE_BYTES_MIN = 1024;
 
@@ -240,6 +242,17 @@ final class QemuMachine implements VirtualMachine {
         } catch (ExecutionException e) {
             fate = "its fate is unknown: " + e.getMessage();
         }
-        return fate + "; stderr: " + process.stderrTail().strip();
+        return fate + "; stderr: " + stderrSoon();
+    }
+
+    /** It takes a pipe to the file, and may be a moment behind the process. */
+    private String stderrSoon() {
+        Deadline news = Deadline.after(STDERR_NEWS);
+        String tail = process.stderrTail().strip();
+        while (tail.isEmpty() && !news.expired()) {
+            pause();
+            tail = process.stderrTail().strip();
+        }
+        return tail;
     }
 }
