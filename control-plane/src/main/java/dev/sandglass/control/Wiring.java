@@ -21,7 +21,6 @@ import dev.sandglass.control.host.Placement;
 import dev.sandglass.control.http.Authenticator;
 import dev.sandglass.control.http.Route;
 import dev.sandglass.control.http.WebServer;
-import dev.sandglass.control.observe.SystemResource;
 import dev.sandglass.control.observe.Telemetry;
 import dev.sandglass.control.sandbox.SandboxFeature;
 import java.net.InetSocketAddress;
@@ -39,6 +38,7 @@ final class Wiring implements AutoCloseable {
     final AccountFeature accounts;
     final ApiKeyFeature apiKeys;
     final SandboxFeature sandboxes;
+    final List<Route> routes;
     final WebServer server;
     final Optional<HostRegistry> registry;
 
@@ -55,6 +55,7 @@ final class Wiring implements AutoCloseable {
             HostDirectory hosts = own(new HostDirectory(hostStore, configuration.installation()));
 
             accounts = AccountFeature.wire(database.jdbi(), configuration.attempts(), tokens);
+            own(accounts.accounts());
             apiKeys = ApiKeyFeature.wire(database.jdbi());
             own(apiKeys.keys());
             sandboxes = own(new SandboxFeature(
@@ -83,7 +84,7 @@ final class Wiring implements AutoCloseable {
             registry = registryAddress(configuration, agent.isPresent())
                     .map(listen -> own(HostRegistry.start(listen, configuration.installation(), hosts, hostStore)));
 
-            List<Route> routes = new ArrayList<>();
+            routes = new ArrayList<>();
             routes.addAll(accounts.routes());
             routes.addAll(apiKeys.routes());
             routes.addAll(sandboxes.routes());

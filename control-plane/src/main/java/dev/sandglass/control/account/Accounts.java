@@ -8,14 +8,17 @@ import dev.sandglass.control.account.AccountStore.Account;
 import dev.sandglass.control.database.Database;
 import dev.sandglass.control.http.Caller;
 import dev.sandglass.control.http.Texts;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.jdbi.v3.core.JdbiException;
 import org.jspecify.annotations.Nullable;
 
 /** Sign-up and log-in. */
-public final class Accounts {
+public final class Accounts implements AutoCloseable {
     private static final Pattern EMAIL =
             Pattern.compile("[^\\s@\\p{Cntrl}]{1,64}@[^\\s@\\p{Cntrl}.]+(\\.[^\\s@\\p{Cntrl}.]+)+");
     private static final int EMAIL_LENGTH_MAX = 254;
@@ -23,6 +26,10 @@ public final class Accounts {
     private final AccountStore store;
     private final Passwords passwords = new Passwords();
     private final Attempts attempts;
+
+    /** Sign-ups of one e-mail wait for each other, so that only one of them costs a hash; the database decides. */
+    private final List<ReentrantLock> turns =
+            Stream.generate(ReentrantLock::new).limit(64).toList();
 
     Accounts(AccountStore store, AttemptLimits limits) {
         this.store = store;
@@ -33,15 +40,26 @@ public final class Accounts {
         String name = emailOf(email);
         String secret = passwordOf(password);
         attempts.count(address, name);
+        ReentrantLock turn = turns.get(Math.floorMod(name.hashCode(), turns.size()));
+        turn.lock();
         try {
+            if (store.find(name).isPresent()) {
+                throw taken();
+            }
             return callerOf(store.insert(name, Optional.of(passwords.hash(secret))));
         } catch (JdbiException e) {
             if (Database.isUniqueViolation(e)) {
-                throw new PlatformException(
-                        ErrorCode.EMAIL_TAKEN, "There is an account with this e-mail already: log in instead.");
+                throw taken();
             }
             throw e;
+        } finally {
+            turn.unlock();
         }
+    }
+
+    private static PlatformException taken() {
+        return new PlatformException(
+                ErrorCode.EMAIL_TAKEN, "There is an account with this e-mail already: log in instead.");
     }
 
     Caller.ByUser logIn(@Nullable String email, @Nullable String password, String address) {
@@ -92,5 +110,10 @@ public final class Accounts {
                     + " characters.");
         }
         return secret;
+    }
+
+    @Override
+    public void close() {
+        passwords.close();
     }
 }

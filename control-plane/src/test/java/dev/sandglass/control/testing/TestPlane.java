@@ -10,6 +10,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.sql.DriverManager;
+import java.sql.SQLException;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -80,6 +82,16 @@ public final class TestPlane implements AutoCloseable {
                 answer.text("team_id"),
                 withToken,
                 api().withKey(key));
+    }
+
+    /** Changes the database behind the control plane's back. */
+    public void sql(String statement) {
+        try (var connection = DriverManager.getConnection(environment.get("DATABASE_URL"));
+                var prepared = connection.createStatement()) {
+            prepared.execute(statement);
+        } catch (SQLException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     public static String password() {

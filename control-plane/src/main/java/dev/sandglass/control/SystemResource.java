@@ -1,4 +1,4 @@
-package dev.sandglass.control.observe;
+package dev.sandglass.control;
 
 import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
@@ -6,6 +6,7 @@ import dev.sandglass.control.http.Access;
 import dev.sandglass.control.http.HttpRequest;
 import dev.sandglass.control.http.Reply;
 import dev.sandglass.control.http.Route;
+import dev.sandglass.control.observe.Telemetry;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
@@ -14,20 +15,20 @@ import java.util.Map;
 import java.util.function.BooleanSupplier;
 
 /** /healthz, /readyz, /metrics and /openapi.yaml. */
-public final class SystemResource {
+final class SystemResource {
     private final Telemetry telemetry;
     private final BooleanSupplier databaseAnswers;
     private final BooleanSupplier hostAlive;
     private final byte[] openApi;
 
-    public SystemResource(Telemetry telemetry, BooleanSupplier databaseAnswers, BooleanSupplier hostAlive) {
+    SystemResource(Telemetry telemetry, BooleanSupplier databaseAnswers, BooleanSupplier hostAlive) {
         this.telemetry = telemetry;
         this.databaseAnswers = databaseAnswers;
         this.hostAlive = hostAlive;
         this.openApi = openApi();
     }
 
-    public List<Route> routes() {
+    List<Route> routes() {
         return List.of(
                 Route.of("GET", "/healthz", Access.OPEN, request -> Reply.ok(Map.of("status", "ok"))),
                 Route.of("GET", "/readyz", Access.OPEN, this::ready),

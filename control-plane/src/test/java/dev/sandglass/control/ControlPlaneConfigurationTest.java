@@ -1,0 +1,108 @@
+package dev.sandglass.control;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.sandglass.control.database.DatabaseAddress;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+final class ControlPlaneConfigurationTest {
+    @TempDir
+    private Path home;
+
+    private ControlPlaneConfiguration read(Map<String, String> settings) {
+        Map<String, String> environment = new HashMap<>(settings);
+        environment.putIfAbsent("SANDGLASS_HOME", home.toString());
+        return ControlPlaneConfiguration.read(environment, ConfigurationKeys.controlPlane());
+    }
+
+    @Test
+    void defaultsServeOneMachine() {
+        ControlPlaneConfiguration read = read(Map.of("PATH", "/bin", "DATABASE_URL", " "));
+        assertThat(read.listen().getPort()).isEqualTo(8000);
+        assertThat(read.listen().getAddress().isLoopbackAddress()).isTrue();
+        assertThat(read.database()).isEmpty();
+        assertThat(read.hostAgent()).isEmpty();
+        assertThat(read.registry()).isEmpty();
+        assertThat(read.jwtSecret()).isEmpty();
+        assertThat(read.publicUrl()).isEmpty();
+        assertThat(read.quota().sandboxes()).isEqualTo(256);
+        assertThat(read.installation()).isEqualTo(read(Map.of()).installation());
+        assertThat(read.installation().agentToken()).hasSizeGreaterThanOrEqualTo(32);
+        assertThat(read.toString()).doesNotContain(read.installation().agentToken());
+    }
+
+    @Test
+    void everySettingIsRead() {
+        ControlPlaneConfiguration read = read(Map.ofEntries(
+                Map.entry("DATABASE_URL", "postgres://u:p%40w@db:5433/name?sslmode=require"),
+                Map.entry("CP_LISTEN_ADDR", "0.0.0.0:9000"),
+                Map.entry("CP_PUBLIC_URL", "https://sandbox.example.org/"),
+                Map.entry("CP_HOST_AGENT_ADDR", "127.0.0.1:9100"),
+                Map.entry("JWT_SECRET", "0123456789012345678901234567890x"),
+                Map.entry("SANDGLASS_REGISTRY_ADDR", "[::1]:9001"),
+                Map.entry("SANDGLASS_INSTALLATION", "abcdefgh"),
+                Map.entry("SANDGLASS_AGENT_TOKEN", "t".repeat(40)),
+                Map.entry("SANDGLASS_ALLOWED_ORIGINS", "https://a.example, http://b.example:81/"),
+                Map.entry("SANDGLASS_TEAM_SANDBOXES_MAX", "3"),
+                Map.entry("SANDGLASS_TEAM_MEMORY_MB_MAX", "1024"),
+                Map.entry("SANDGLASS_MEMORY_OVERCOMMIT", "2"),
+                Map.entry("SANDGLASS_ATTEMPTS_PER_ADDRESS", "7"),
+                Map.entry("SANDGLASS_ATTEMPTS_PER_ACCOUNT", "8"),
+                Map.entry("SANDGLASS_HTTP_IDLE_SECONDS", "9"),
+                Map.entry("SANDGLASS_HTTP_CONNECTIONS_MAX", "10")));
+        assertThat(read.database())
+                .contains(new DatabaseAddress("jdbc:postgresql://db:5433/name?sslmode=require", "u", "p@w"));
+        assertThat(read.listen().getPort()).isEqualTo(9000);
+        assertThat(read.publicUrl()).hasToString("Optional[https://sandbox.example.org]");
+        assertThat(read.hostAgent())
+                .hasValueSatisfying(address -> assertThat(address.getPort()).isEqualTo(9100));
+        assertThat(read.jwtSecret()).isPresent();
+        assertThat(read.registry())
+                .hasValueSatisfying(address -> assertThat(address.getPort()).isEqualTo(9001));
+        assertThat(read.installation().id()).isEqualTo("abcdefgh");
+        assertThat(read.allowedOrigins()).containsExactlyInAnyOrder("https://a.example", "http://b.example:81");
+        assertThat(read.quota().sandboxes()).isEqualTo(3);
+        assertThat(read.quota().memoryMb()).isEqualTo(1024);
+        assertThat(read.memoryOvercommit()).isEqualTo(2);
+        assertThat(read.attempts().perAddress()).isEqualTo(7);
+        assertThat(read.attempts().perAccount()).isEqualTo(8);
+        assertThat(read.idleTimeout()).hasSeconds(9);
+        assertThat(read.connectionsMax()).isEqualTo(10);
+    }
+
+    @Test
+    void allProblemsAreToldAtOnceByNameAndWithoutValues() {
+        Map<String, String> bad = Map.of(
+                "DATABASE_URL", "mysql://u:hunter2@db/x",
+                "CP_LISTEN_ADDR", "8000",
+                "CP_PUBLIC_URL", "ftp://x",
+                "JWT_SECRET", "too short hunter2",
+                "SANDGLASS_INSTALLATION", "UPPER",
+                "SANDGLASS_AGENT_TOKEN", "hunter2",
+                "SANDGLASS_TEAM_SANDBOXES_MAX", "0",
+                "SANDGLASS_HTTP_IDLE_SECONDS", "soon",
+                "SANDGLASS_LISTEN_ADDR", "misspelt");
+        assertThatThrownBy(() -> read(bad)).isInstanceOfSatisfying(ConfigurationException.class, failure -> {
+            assertThat(failure.problems()).hasSize(bad.size());
+            bad.keySet()
+                    .forEach(
+                            name -> assertThat(failure.problems()).anyMatch(problem -> problem.startsWith(name + " ")));
+            assertThat(failure.getMessage()).doesNotContain("hunter2");
+        });
+    }
+
+    @Test
+    void otherProgramsAddTheirSettings() {
+        ConfigurationKeys more =
+                ConfigurationKeys.controlPlane().and(List.of(new ConfigurationKeys.Key("SANDGLASS_URL", "of the API")));
+        Map<String, String> environment = Map.of("SANDGLASS_HOME", home.toString(), "SANDGLASS_URL", "http://x");
+        assertThat(ControlPlaneConfiguration.read(environment, more).home()).isEqualTo(home);
+        assertThatThrownBy(() -> read(environment)).hasMessageContaining("SANDGLASS_URL");
+    }
+}
