@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "serve.h"
+#include "worker.h"
 
 enum {
     READ_AT_LEAST = 4096,
@@ -44,9 +45,11 @@ void connection_close(struct connection *c) {
         return;
     if (c->state == EXEC)
         connection_leave_exec(c);
-    // A worker may hold the socket too: closing our descriptor alone would not end the connection.
-    if (c->state == WORKING)
+    // A worker holds the socket too: closing our descriptor alone would not end the connection.
+    if (c->state == WORKING) {
         shutdown(c->watch.fd, SHUT_RDWR);
+        worker_forget(c);
+    }
     c->state = CLOSED;
     loop_close(&c->watch);
     timer_stop(&c->timer);

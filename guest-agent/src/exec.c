@@ -16,6 +16,7 @@
 #include "cgroup.h"
 #include "connection.h"
 #include "log.h"
+#include "pipes.h"
 #include "spawn.h"
 #include "terminal.h"
 
@@ -27,16 +28,10 @@ enum {
 
 static struct exec *execs;  // newest first
 static size_t running_count;
-static int null_fd = -1;
 static unsigned char discarded[DISCARD_SIZE];
 
 static void source_ready(struct watch *watch, uint32_t events);
 static void input_ready(struct watch *watch, uint32_t events);
-
-int exec_init(void) {
-    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    return null_fd < 0 ? -errno : 0;
-}
 
 struct exec *exec_first(void) {
     return execs;
@@ -397,60 +392,6 @@ void exec_kill_all(void) {
 
 // ---- The start
 
-// The descriptors of one start: ours at [0], the child's at [1].
-struct pipes {
-    int input[2];
-    int output[2];
-    int error[2];
-};
-
-static void close_one(int *fd) {
-    if (*fd >= 0 && *fd != null_fd)
-        close(*fd);
-    *fd = -1;
-}
-
-static void close_side(struct pipes *pipes, int side) {
-    close_one(&pipes->input[side]);
-    close_one(&pipes->output[side]);
-    close_one(&pipes->error[side]);
-}
-
-static int open_pipe(int ours_is, int ends[2]) {
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return -errno;
-    ends[0] = fds[ours_is];
-    ends[1] = fds[1 - ours_is];
-    return fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
-}
-
-static int open_plain(struct pipes *pipes, bool with_input) {
-    int status = open_pipe(0, pipes->output);
-    if (status == 0)
-        status = open_pipe(0, pipes->error);
-    if (status == 0 && with_input)
-        status = open_pipe(1, pipes->input);
-    if (!with_input)
-        pipes->input[1] = null_fd;
-    return status;
-}
-
-static int open_terminal(struct pipes *pipes, const Pty *size, uid_t owner) {
-    int status = terminal_open(&pipes->output[0], &pipes->output[1], owner);
-    if (status < 0)
-        return status;
-    terminal_resize(pipes->output[0], size->cols, size->rows);
-    // Input and output of a terminal are watched apart, and one epoll takes a descriptor only once.
-    pipes->input[0] = fcntl(pipes->output[0], F_DUPFD_CLOEXEC, 0);
-    return pipes->input[0] < 0 ? -errno : 0;
-}
-
-static int open_pipes(struct pipes *pipes, const StartExec *start, uid_t owner) {
-    *pipes = (struct pipes){{-1, -1}, {-1, -1}, {-1, -1}};
-    return start->has_pty ? open_terminal(pipes, &start->pty, owner) : open_plain(pipes, start->stdin_open);
-}
-
 static void watch_source(struct exec *exec, int index, int *fd, int stream) {
     struct source *source = &exec->sources[index];
     *source = (struct source){.exec = exec, .stream = stream, .quota = -1, .watch = {.fd = -1}};
@@ -543,7 +484,11 @@ static bool check_start(const StartExec *start, struct failure *failure) {
 
 static bool find_user(const StartExec *start, struct user *user, struct failure *failure) {
     int status = users_find(start->user, user);
-    return status == 0 ? true : fail_errno(failure, -status, "find user", start->user);
+    if (status == 0)
+        return true;
+    char name[USER_TEXT_MAX];
+    text_printable(start->user, name, sizeof name);
+    return fail(failure, Failure_Code_NOT_FOUND, "there is no user %s", name);
 }
 
 static struct exec *new_exec(const StartExec *start) {
@@ -574,10 +519,9 @@ static bool launch(const StartExec *start, struct exec *exec, const struct argum
     char directory[4096];
     struct pipes pipes;
     int status = text_copy(start->cwd, directory, sizeof directory);
-    if (status == 0)
-        status = open_pipes(&pipes, start, user->uid);
-    else
+    if (status < 0)
         return fail_errno(failure, -status, "use working directory", start->cwd);
+    status = pipes_open(&pipes, start, user->uid);
     struct spawn spawn_plan = {
         .argv = arguments->argv,
         .envp = arguments->envp,
@@ -592,12 +536,12 @@ static bool launch(const StartExec *start, struct exec *exec, const struct argum
         .cgroup = cgroup_user_fd(),
     };
     exec->pid = status < 0 ? status : spawn(&spawn_plan);
-    close_side(&pipes, 1);
+    pipes_close(&pipes, 1);
     if (exec->pid > 0) {
         take_pipes(exec, &pipes);
         run_exec(exec, start, &spawn_plan);
     }
-    close_side(&pipes, 0);
+    pipes_close(&pipes, 0);
     return exec->pid > 0 ? true : fail_errno(failure, -exec->pid, "start", start->argv.first->text);
 }
 

@@ -64,8 +64,6 @@ struct exec {
     ExecExited exited;
 };
 
-int exec_init(void);
-
 // Starts a process read by `reader`. False: `failure` says why. A command that does not exist is no failure:
 // its exec exits 127.
 bool exec_start(const StartExec *start, struct connection *reader, struct exec **started, struct failure *failure);

@@ -83,7 +83,7 @@ static bool begin_upload(const WriteFile *request, struct upload *upload, struct
     struct user user;
     int status = users_find(request->user, &user);
     if (status < 0)
-        return fail_errno(failure, -status, "find user", request->user);
+        return fail(failure, Failure_Code_NOT_FOUND, "there is no such user");
     if (request->mode > MODE_BITS)
         return fail(failure, Failure_Code_BAD_REQUEST, "mode is at most 07777");
     if (users_become(&user) < 0)
@@ -174,6 +174,8 @@ static enum _FileInfo_Type type_of(mode_t mode) {
 struct described {
     FileInfo info;
     char name[4 * NAME_MAX + 1];
+    uid_t uid;
+    gid_t gid;
     char owner[USER_TEXT_MAX];
     char group[USER_TEXT_MAX];
     char target[PATH_BYTES_MAX];
@@ -188,10 +190,19 @@ static void describe_link(struct described *described, int at, const char *name)
     described->info.symlink_target = text_of(described->target);
 }
 
+// Most files of a directory belong to the same user and group, whose names are not looked up again.
+static void name_owner(struct described *described, const struct stat *status) {
+    if (!described->owner[0] || described->uid != status->st_uid)
+        users_name_of_uid(status->st_uid, described->owner, sizeof described->owner);
+    if (!described->group[0] || described->gid != status->st_gid)
+        users_name_of_gid(status->st_gid, described->group, sizeof described->group);
+    described->uid = status->st_uid;
+    described->gid = status->st_gid;
+}
+
 static void describe(struct described *described, int at, const char *name, const struct stat *status) {
     text_printable(text_of(name), described->name, sizeof described->name);
-    users_name_of_uid(status->st_uid, described->owner, sizeof described->owner);
-    users_name_of_gid(status->st_gid, described->group, sizeof described->group);
+    name_owner(described, status);
     described->info = (FileInfo){
         .name = text_of(described->name),
         .type = type_of(status->st_mode),

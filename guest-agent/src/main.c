@@ -19,6 +19,7 @@
 #include "exec.h"
 #include "log.h"
 #include "loop.h"
+#include "pipes.h"
 #include "power.h"
 #include "renew.h"
 #include "version.h"
@@ -62,8 +63,10 @@ static int block_signals(void) {
     sigprocmask(SIG_SETMASK, &every, NULL);
     sigemptyset(&handled);
     sigaddset(&handled, SIGCHLD);
-    sigaddset(&handled, SIGTERM);
-    sigaddset(&handled, SIGINT);
+    if (getpid() != 1) {  // of PID 1 nobody asks anything by signals
+        sigaddset(&handled, SIGTERM);
+        sigaddset(&handled, SIGINT);
+    }
     return signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
@@ -186,7 +189,7 @@ int main(int argc, char **argv) {
     }
     check("event loop", loop_open());
     check("signals", loop_add(&signals, signal_fd, EPOLLIN, signal_ready));
-    check("execs", exec_init());
+    check("pipes", pipes_init());
     check("workers", workers_init());
     check("listen", connection_listen(options.address, options.port));
     write_port(&options);
