@@ -3,6 +3,7 @@ package dev.sandglass.cli;
 import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -21,7 +22,7 @@ final class BenchCommand implements Callable<Integer> {
     private final Context context;
 
     @Unmatched
-    private List<String> options = List.of();
+    private List<String> options = new ArrayList<>();
 
     BenchCommand(Context context) {
         this.context = context;
@@ -42,10 +43,7 @@ final class BenchCommand implements Callable<Integer> {
         } catch (ClassNotFoundException e) {
             throw new CommandFailure("This build has no benchmarks (module bench).");
         } catch (InvocationTargetException e) {
-            if (e.getCause() instanceof Exception cause) {
-                throw cause;
-            }
-            throw e;
+            throw e.getCause() instanceof Exception cause ? cause : e;
         }
     }
 }

@@ -12,6 +12,7 @@ import java.io.OutputStream;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Optional;
@@ -97,6 +98,9 @@ final class CopyCommand implements Callable<Integer> {
         }
         Path source = Path.of(from);
         String name = source.toAbsolutePath().normalize().getFileName().toString();
+        if (!Files.exists(source)) {
+            throw new NoSuchFileException(from);
+        }
         if (Files.isDirectory(source)) {
             uploadDirectory(api, id, source, target, name, progress);
             return;

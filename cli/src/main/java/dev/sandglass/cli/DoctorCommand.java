@@ -5,6 +5,7 @@ import dev.sandglass.cli.machine.Check;
 import dev.sandglass.cli.machine.Check.Status;
 import dev.sandglass.cli.machine.Machine;
 import dev.sandglass.cli.server.Home;
+import dev.sandglass.cli.server.Home.Role;
 import dev.sandglass.cli.server.Settings;
 import java.io.IOException;
 import java.util.List;
@@ -34,7 +35,7 @@ final class DoctorCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         Settings settings = context.settings();
         Home home = settings.home();
-        boolean running = home.isServed();
+        boolean running = home.findRunning(Role.CONTROL_PLANE).isPresent();
         List<Check> checks = new Machine(settings.variables(), home.path(), settings.listen(), running).inspect();
         boolean usable = checks.stream().noneMatch(check -> blocks(check.status()));
         if (json) {

@@ -16,10 +16,6 @@ public record Access(URI url, String apiKey) {
         return URI.create(url + path);
     }
 
-    URI resolveWebSocket(String path) {
-        return URI.create("ws" + url.toString().substring("http".length()) + path);
-    }
-
     @Override
     public String toString() {
         return url.toString();

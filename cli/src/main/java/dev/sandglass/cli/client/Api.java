@@ -49,10 +49,6 @@ public final class Api implements AutoCloseable {
         return access;
     }
 
-    HttpClient http() {
-        return http;
-    }
-
     // --- sandboxes
 
     public Sandbox create(CreateRequest request) {

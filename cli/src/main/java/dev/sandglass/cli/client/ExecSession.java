@@ -61,7 +61,7 @@ public final class ExecSession {
             Json.putAll(json, "env", env);
             pty.ifPresent(
                     size -> json.putObject("pty").put("cols", size.columns()).put("rows", size.rows()));
-            json.put("timeout_sec", timeoutSec.orElse(0));
+            timeoutSec.ifPresent(seconds -> json.put("timeout_sec", seconds));
             return json;
         }
     }
@@ -125,7 +125,6 @@ public final class ExecSession {
                         if (exit.isPresent()) {
                             return exit.get();
                         }
-                        current.handled();
                     }
                 }
             }

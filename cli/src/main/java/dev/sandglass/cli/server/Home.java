@@ -8,7 +8,6 @@ import java.net.URI;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
-import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -22,20 +21,31 @@ import tools.jackson.databind.node.ObjectNode;
  * SANDGLASS_HOME as the command line sees it:
  *
  * <pre>
- * server.lock   locked by the server that runs for this home, for as long as it lives
- * server.json   its pid and address
- * client.json   the local account and its API key, readable by the owner only
- * log/          the server's log
+ * control-plane.lock, agent.lock   locked by the process that has this role here, for as long as it lives
+ * control-plane.json, agent.json   its pid and address
+ * client.json                      the API's address and the local key, readable by the owner only
+ * log/                             what servers log
  * </pre>
  */
 public record Home(Path path) {
-    private static final String OWNER_ONLY = "rw-------";
+    /** What a process does for this home; {@code up} does both. */
+    public enum Role {
+        CONTROL_PLANE("control-plane"),
+        AGENT("agent");
 
-    /** The running server's. */
-    public record Server(long pid, URI url) {}
+        private final String file;
 
-    /** The first account, which `up` makes; the password is random and only there to renew the key. */
-    public record Account(String email, String password) {}
+        Role(String file) {
+            this.file = file;
+        }
+
+        String label() {
+            return file;
+        }
+    }
+
+    /** The process that has a role. */
+    public record Running(long pid, URI url) {}
 
     /** Held by a running server. */
     public static final class Lock implements AutoCloseable {
@@ -59,16 +69,22 @@ public record Home(Path path) {
         return path.resolve("log/sandglass.log");
     }
 
-    /** Makes the folders that are missing. */
+    /**
+     * Makes the folders that are missing. Others may pass through, since the unprivileged processes of the sandboxes
+     * have to; what is inside has rights of its own.
+     */
     public void create() throws IOException {
-        Files.createDirectories(path);
-        Files.createDirectories(log().getParent());
+        if (!Files.exists(path)) {
+            Files.createDirectories(path);
+            Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rwx--x--x"));
+        }
+        Files.createDirectories(path.resolve("log"));
     }
 
     /** Empty when another process holds it. */
-    public Optional<Lock> tryLock() throws IOException {
-        FileChannel channel =
-                FileChannel.open(path.resolve("server.lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+    public Optional<Lock> tryLock(Role role) throws IOException {
+        FileChannel channel = FileChannel.open(
+                path.resolve(role.file + ".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         try {
             FileLock lock = channel.tryLock();
             if (lock != null) {
@@ -81,36 +97,34 @@ public record Home(Path path) {
         return Optional.empty();
     }
 
-    /** Whether a server runs for this home. */
-    public boolean isServed() throws IOException {
-        if (!Files.isWritable(path.resolve("server.lock"))) {
-            return false; // none ever ran, or not one of this user
+    /** Who has this role now; empty when nobody has, or when that is not for this user to know. */
+    public Optional<Running> findRunning(Role role) throws IOException {
+        if (!Files.isWritable(path.resolve(role.file + ".lock"))) {
+            return Optional.empty();
         }
-        Optional<Lock> lock = tryLock();
-        lock.ifPresent(Lock::close);
-        return lock.isEmpty();
+        Optional<Lock> lock = tryLock(role);
+        if (lock.isPresent()) {
+            lock.get().close();
+            return Optional.empty();
+        }
+        return Optional.of(read(role.file + ".json")
+                .map(json -> new Running(
+                        json.path("pid").asLong(0), URI.create(json.path("url").asString(""))))
+                .orElse(new Running(0, URI.create(""))));
     }
 
-    public void writeServer(Server server) throws IOException {
-        ObjectNode json =
-                Json.object().put("pid", server.pid()).put("url", server.url().toString());
-        write("server.json", json);
+    public void writeRunning(Role role, Running running) throws IOException {
+        write(
+                role.file + ".json",
+                Json.object().put("pid", running.pid()).put("url", running.url().toString()));
     }
 
-    /** What was written by the server that holds the lock; without that lock it is out of date. */
-    public Optional<Server> readServer() {
-        return read("server.json")
-                .map(json -> new Server(
-                        json.path("pid").asLong(0), URI.create(json.path("url").asString(""))));
+    public void writeAccess(Access access) throws IOException {
+        write("client.json", toJson(access));
     }
 
-    public void writeAccess(Access access, Account account) throws IOException {
-        ObjectNode json = Json.object()
-                .put("url", access.url().toString())
-                .put("api_key", access.apiKey())
-                .put("email", account.email())
-                .put("password", account.password());
-        write("client.json", json);
+    static ObjectNode toJson(Access access) {
+        return Json.object().put("url", access.url().toString()).put("api_key", access.apiKey());
     }
 
     public Optional<Access> readAccess() {
@@ -119,13 +133,6 @@ public record Home(Path path) {
                         URI.create(json.path("url").asString("")),
                         json.path("api_key").asString("")))
                 .filter(access -> !access.apiKey().isEmpty());
-    }
-
-    public Optional<Account> readAccount() {
-        return read("client.json")
-                .map(json -> new Account(
-                        json.path("email").asString(""), json.path("password").asString("")))
-                .filter(account -> !account.email().isEmpty());
     }
 
     boolean accessIsUnreadable() {
@@ -144,14 +151,11 @@ public record Home(Path path) {
 
     /** Whole or not at all, and never readable by others, not even for a moment. */
     private void write(String name, ObjectNode json) throws IOException {
-        Path file = path.resolve(name);
         Path temporary = Files.createTempFile(
-                path, name, ".new", PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(OWNER_ONLY)));
+                path, name, ".new", PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
         try {
             Files.writeString(temporary, Json.writeIndented(json) + "\n");
-            Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
-        } catch (AtomicMoveNotSupportedException e) {
-            throw new IllegalStateException(e);
+            Files.move(temporary, path.resolve(name), StandardCopyOption.ATOMIC_MOVE);
         } finally {
             Files.deleteIfExists(temporary);
         }

@@ -67,6 +67,10 @@ public record Settings(Map<String, String> variables) {
         return Optional.ofNullable(variables.get(name));
     }
 
+    public boolean isDefaultHome() {
+        return home().path().equals(defaultHome());
+    }
+
     public Home home() {
         return new Home(
                 Path.of(find("SANDGLASS_HOME").orElseThrow()).toAbsolutePath().normalize());

@@ -44,13 +44,13 @@ public final class ConsoleProgress implements Progress, AutoCloseable {
     @Override
     public synchronized void step(String next) {
         end();
-        text = next;
+        text = capitalised(next);
         began = System.nanoTime();
         spoke = began;
         done = 0;
         total = 0;
         if (!terminal) {
-            out.println("  " + next + " …");
+            out.println("  " + text + " …");
         }
     }
 
@@ -96,8 +96,17 @@ public final class ConsoleProgress implements Progress, AutoCloseable {
         return done + (total > 0 ? "/" + total : "") + (unit.isEmpty() ? "" : " " + unit);
     }
 
+    private static String capitalised(String text) {
+        return text.isEmpty() ? text : Character.toUpperCase(text.charAt(0)) + text.substring(1);
+    }
+
     private static String mebibytes(long bytes) {
         return String.format(Locale.ROOT, "%.1f", bytes / 1048576.0);
+    }
+
+    /** Ends the last step. */
+    public synchronized void finish() {
+        end();
     }
 
     private void end() {

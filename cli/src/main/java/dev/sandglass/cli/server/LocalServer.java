@@ -1,0 +1,147 @@
+package dev.sandglass.cli.server;
+
+import dev.sandglass.cli.client.Access;
+import dev.sandglass.cli.server.Home.Role;
+import dev.sandglass.cli.server.Home.Running;
+import dev.sandglass.contract.Progress;
+import dev.sandglass.control.ControlPlane;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * What {@code up} runs: control plane, embedded PostgreSQL and host agent in this process. Holds the home's locks. Closing
+ * it leaves VMs alone.
+ */
+public final class LocalServer implements AutoCloseable {
+    private static final String KEY_NAME = "local";
+
+    private final Deque<AutoCloseable> owned = new ArrayDeque<>();
+    private final ServerSettings settings;
+    private final Optional<LocalHost> host;
+    private final ControlPlane controlPlane;
+
+    private LocalServer(Settings plain, Optional<Path> recipes, Progress progress) throws IOException {
+        Home home = plain.home();
+        home.create();
+        own(requireLock(home, Role.CONTROL_PLANE));
+        ServerLog.toFile(home.log());
+        try {
+            settings = ServerSettings.read(plain);
+            // With an agent elsewhere this is a control plane with a database, and nothing more.
+            host = settings.control().hostAgent().isPresent()
+                    ? Optional.empty()
+                    : Optional.of(startHost(home, recipes, progress));
+            controlPlane = own(ControlPlane.start(settings.control(), host.map(LocalHost::embedded), progress));
+            progress.step("preparing the local key");
+            shareAccess(ensureAccess(home, controlPlane));
+            Running running = new Running(ProcessHandle.current().pid(), controlPlane.url());
+            home.writeRunning(Role.CONTROL_PLANE, running);
+            home.writeRunning(Role.AGENT, running);
+        } catch (IOException | RuntimeException e) {
+            closeAfter(e);
+            throw e;
+        }
+    }
+
+    /**
+     * Returns when the API serves and its key is where the command line finds it.
+     *
+     * @param root the repository, with the recipes of guest agent and images, which are built where they changed
+     */
+    public static LocalServer start(Settings settings, Path root, Progress progress) throws IOException {
+        return new LocalServer(settings, Optional.of(root), progress);
+    }
+
+    /** For ending things: at a free port, with the images as they are. */
+    public static LocalServer startToEnd(Settings settings, Progress progress) throws IOException {
+        Map<String, String> variables = new HashMap<>(settings.variables());
+        variables.put("CP_LISTEN_ADDR", "127.0.0.1:0");
+        return new LocalServer(new Settings(variables), Optional.empty(), progress);
+    }
+
+    private LocalHost startHost(Home home, Optional<Path> recipes, Progress progress) throws IOException {
+        own(requireLock(home, Role.AGENT));
+        if (recipes.isPresent()) {
+            LocalHost.buildImages(recipes.get(), home, progress);
+        }
+        return own(LocalHost.start(settings, progress));
+    }
+
+    static Home.Lock requireLock(Home home, Role role) throws IOException {
+        return home.tryLock(role)
+                .orElseThrow(() -> new IOException("Sandglass runs already for " + home.path() + " (" + role.label()
+                        + "). Another one needs a SANDGLASS_HOME and a CP_LISTEN_ADDR of its own"));
+    }
+
+    private <T extends AutoCloseable> T own(T part) {
+        owned.push(part);
+        return part;
+    }
+
+    /** The key for this machine's command line; the one there is stays while it is good. */
+    static Access ensureAccess(Home home, ControlPlane controlPlane) throws IOException {
+        Optional<String> kept = home.readAccess().map(Access::apiKey).filter(controlPlane::acceptsKey);
+        Access access = new Access(controlPlane.url(), kept.orElseGet(() -> controlPlane.createLocalKey(KEY_NAME)));
+        home.writeAccess(access);
+        return access;
+    }
+
+    private void shareAccess(Access access) {
+        if (settings.settings().isDefaultHome()) {
+            InvokingUser.of(settings.settings().variables()).ifPresent(user -> user.give(access));
+        }
+    }
+
+    public URI url() {
+        return controlPlane.url();
+    }
+
+    /** What runs guests' code and why; empty without an agent here. */
+    public Optional<String> acceleration() {
+        return host.map(here -> here.agent().acceleration());
+    }
+
+    /** Sandboxes of this host whose VM runs now. */
+    public int livingSandboxes() {
+        return host.map(here -> here.agent().livingSandboxes()).orElse(0);
+    }
+
+    /** Destroys every sandbox on this host, whoever's it is. */
+    public void destroyAll(Progress progress) {
+        host.ifPresent(here -> here.agent().destroyAll(progress));
+    }
+
+    private void closeAfter(Exception failure) {
+        try {
+            close();
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
+        }
+    }
+
+    /** Everything in reverse. */
+    @Override
+    public void close() {
+        RuntimeException first = null;
+        while (!owned.isEmpty()) {
+            try {
+                owned.pop().close();
+            } catch (Exception e) {
+                if (first == null) {
+                    first = new IllegalStateException("The server did not stop cleanly", e);
+                } else {
+                    first.addSuppressed(e);
+                }
+            }
+        }
+        if (first != null) {
+            throw first;
+        }
+    }
+}
