@@ -79,7 +79,10 @@ final class Wiring implements AutoCloseable {
 
             progress.step("connecting the host agent");
             HostMonitor monitor = own(new HostMonitor(hosts, hostStore));
-            agent.ifPresent(here -> monitor.embedded(here.hostId(), here.channel()));
+            agent.ifPresent(here -> {
+                monitor.embedded(here.hostId(), here.channel());
+                sandboxes.interrupted(here.hostId());
+            });
             configuration.hostAgent().ifPresent(monitor::at);
             registry = registryAddress(configuration, agent.isPresent())
                     .map(listen -> own(HostRegistry.start(listen, configuration.installation(), hosts, hostStore)));

@@ -322,6 +322,23 @@ final class ExecTest {
     }
 
     @Test
+    void aServerThatStopsLeavesTheProcessRunning() throws Exception {
+        try (TestPlane other = TestPlane.start()) {
+            TestPlane.Person somebody = other.signUp();
+            String id = somebody.withKey().post("/v1/sandboxes", "{}").text("id");
+            try (ExecClient client = new ExecClient(other.api(), id, Map.of("X-API-Key", keyOf(somebody)), List.of())) {
+                client.send("{\"type\":\"start\",\"cmd\":\"sleep\",\"args\":[\"62\"]}");
+                Object pid = client.next().get("pid");
+                long began = System.nanoTime();
+                other.plane.close();
+                assertThat(Duration.ofNanos(System.nanoTime() - began)).isLessThan(Duration.ofSeconds(9));
+                assertThat(ProcessHandle.of(Long.parseLong(String.valueOf(pid))))
+                        .isPresent();
+            }
+        }
+    }
+
+    @Test
     void agentTextIsNotShownToCallers() {
         Api.Answer answer = exec("{\"cmd\":\"sh\",\"cwd\":\"/no/such/directory\"}");
         assertThat(answer.status()).isEqualTo(502);

@@ -3,6 +3,7 @@ package dev.sandglass.control;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.sandglass.contract.Id.SandboxId;
+import dev.sandglass.contract.Progress;
 import dev.sandglass.contract.host.v1.SandboxStatus;
 import dev.sandglass.control.testing.Api;
 import dev.sandglass.control.testing.Concurrently;
@@ -11,6 +12,7 @@ import io.grpc.Status;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -304,6 +306,25 @@ final class SandboxTest {
         assertThat(statusOf(young)).isEqualTo("pending");
         test.sql("update sandboxes set deadline_at = now() where id = '" + young + "'");
         test.plane.wiring().sandboxes.settleNow();
+    }
+
+    @Test
+    void aRestartSettlesWhatTheProcessBeforeLeftUnderWay() throws Exception {
+        String there = create();
+        String gone = create();
+        test.agent.vanish(gone);
+        for (String id : List.of(there, gone)) {
+            test.sql("update sandboxes set status = 'pending', deadline_at = now() + interval '1 hour' where id = '"
+                    + id + "'");
+        }
+        ControlPlaneConfiguration configuration =
+                ControlPlaneConfiguration.read(new HashMap<>(test.environment), ConfigurationKeys.controlPlane());
+        EmbeddedAgent agent = new EmbeddedAgent(test.agent.channel(), test.agent.hostId);
+        try (ControlPlane second = ControlPlane.start(configuration, Optional.of(agent), Progress.SILENT)) {
+            second.wiring().sandboxes.settleNow();
+        }
+        assertThat(statusOf(there)).isEqualTo("running");
+        assertThat(statusOf(gone)).isEqualTo("error");
     }
 
     @Test

@@ -26,6 +26,15 @@ sealed interface PostgresAccount {
     /** A process that runs {@code argv} as this account and gets SIGINT when the thread that starts it ends. */
     ProcessBuilder command(Path directory, List<String> argv);
 
+    /** A process that inherits none of our environment, which may hold secrets. */
+    private static ProcessBuilder bare(List<String> argv) {
+        ProcessBuilder builder = new ProcessBuilder(argv);
+        builder.environment().clear();
+        builder.environment().put("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        builder.environment().put("LC_ALL", "C.UTF-8");
+        return builder;
+    }
+
     static PostgresAccount choose() throws IOException {
         boolean root = Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
         return root ? new Unprivileged(mayUnshare()) : new Ourselves();
@@ -54,7 +63,7 @@ sealed interface PostgresAccount {
         public ProcessBuilder command(Path directory, List<String> argv) {
             List<String> all = new ArrayList<>(List.of("setpriv", "--pdeathsig", "INT"));
             all.addAll(argv);
-            return new ProcessBuilder(all);
+            return bare(all);
         }
     }
 
@@ -106,7 +115,7 @@ sealed interface PostgresAccount {
                 all.addAll(List.of("--clear-groups", "--no-new-privs", "--pdeathsig", "INT"));
                 all.addAll(argv);
             }
-            return new ProcessBuilder(all);
+            return bare(all);
         }
     }
 }

@@ -45,6 +45,7 @@ public final class AgentFailure {
     private static Optional<ErrorCode> codeNamed(String name) {
         return Arrays.stream(ErrorCode.values())
                 .filter(code -> code.wireName().equals(name.strip().toLowerCase(Locale.ROOT)))
+                .filter(code -> code != ErrorCode.INTERNAL_ERROR && code != ErrorCode.UNAUTHORIZED) // ours to have
                 .findFirst();
     }
 

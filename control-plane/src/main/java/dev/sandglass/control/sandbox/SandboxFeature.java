@@ -10,6 +10,7 @@ import org.jdbi.v3.core.Jdbi;
 
 /** The feature, wired. Closing it waits for work on sandboxes that is under way. */
 public final class SandboxFeature implements AutoCloseable {
+    private final SandboxStore store;
     private final Sandboxes sandboxes;
     private final List<Route> routes;
     private final Lifecycle lifecycle;
@@ -23,7 +24,7 @@ public final class SandboxFeature implements AutoCloseable {
             Placement placement,
             TeamQuota quota,
             Telemetry telemetry) {
-        SandboxStore store = new SandboxStore(jdbi);
+        store = new SandboxStore(jdbi);
         lifecycle = new Lifecycle(telemetry);
         activity = new Activity(store);
         sandboxes = new Sandboxes(store, hosts, hostStore, placement, quota, lifecycle, activity);
@@ -38,6 +39,14 @@ public final class SandboxFeature implements AutoCloseable {
 
     public List<Route> routes() {
         return routes;
+    }
+
+    /**
+     * To be told before the first request: the agent of this host lives in this process, so whatever was under way there
+     * ended with the process before.
+     */
+    public void interrupted(String hostId) {
+        store.interrupted(hostId);
     }
 
     /** Compares rows and hosts now instead of in a few seconds. */

@@ -239,11 +239,6 @@ final class SandboxStore {
                 == 1);
     }
 
-    /** A settled row whose host says that it is there after all. */
-    boolean adopted(Sandbox pending, String hostIp) {
-        return started(pending, hostIp).isPresent();
-    }
-
     /** The row as it is afterwards; empty when there is none. */
     Optional<Sandbox> requestDeletion(TeamId team, SandboxId id) {
         return jdbi.withHandle(handle -> handle.createQuery("""
@@ -284,6 +279,14 @@ final class SandboxStore {
                 .bind("host", hostId)
                 .map((row, context) -> sandbox(row))
                 .list());
+    }
+
+    /** Nobody works any more at what is in transition on this host. */
+    void interrupted(String hostId) {
+        jdbi.useHandle(handle -> handle.createUpdate(
+                        "update sandboxes set deadline_at = now() where host_id = :host and deadline_at > now()")
+                .bind("host", hostId)
+                .execute());
     }
 
     Set<String> overdue() {

@@ -33,6 +33,7 @@ public final class Sandboxes {
     static final Duration CREATE_LIMIT = Duration.ofMinutes(3);
 
     static final Duration DESTROY_LIMIT = Duration.ofSeconds(30);
+    private static final Duration SETTLED_LIMIT = Duration.ofSeconds(15);
     private static final Duration PING_LIMIT = Duration.ofSeconds(10);
     private static final Duration SLACK = Duration.ofSeconds(10); // for the database, beside the agent's time
     private static final Duration POLL = Duration.ofMillis(50);
@@ -172,8 +173,13 @@ public final class Sandboxes {
                                 .putAllEnv(spec.env())
                                 .build()));
         return store.started(pending, made.getHostIp())
+                .or(() -> store.find(pending.team(), pending.id()).filter(Sandboxes::runs)) // the settler was quicker
                 .orElseThrow(() -> new PlatformException(
                         ErrorCode.CONFLICT, "The sandbox was ended by somebody else while it was being made."));
+    }
+
+    private static boolean runs(Sandbox sandbox) {
+        return sandbox.status() == SandboxStatus.RUNNING;
     }
 
     /** The agent has looked at it and said no: nothing has come of it. */
@@ -237,13 +243,16 @@ public final class Sandboxes {
         lifecycle.run(
                 "delete",
                 id,
-                CREATE_LIMIT.plus(DESTROY_LIMIT).plus(SLACK),
+                SETTLED_LIMIT.plus(DESTROY_LIMIT).plus(SLACK),
                 () -> awaitSettled(row.get()) && destroy(row.get()));
     }
 
-    /** What is being made is ended when it has been made: an agent told in the other order would keep it. */
+    /**
+     * What is being made is ended when it has been made: an agent told in the other order would keep it. What takes
+     * longer than a caller likes to wait is left to the settler.
+     */
     private boolean awaitSettled(Sandbox sandbox) {
-        long deadline = System.nanoTime() + CREATE_LIMIT.plus(SLACK).toNanos();
+        long deadline = System.nanoTime() + SETTLED_LIMIT.toNanos();
         while (System.nanoTime() < deadline) {
             Optional<Sandbox> now = store.find(sandbox.team(), sandbox.id());
             if (now.isEmpty()) {
@@ -270,7 +279,8 @@ public final class Sandboxes {
             log.atWarn()
                     .addKeyValue("sandbox", sandbox.id())
                     .addKeyValue("host", sandbox.hostId())
-                    .setCause(e)
+                    .addKeyValue("reason", e.reason())
+                    .setCause(e.code() == ErrorCode.HOST_UNAVAILABLE ? null : e)
                     .log("a sandbox could not be destroyed yet");
             return false;
         }

@@ -90,6 +90,7 @@ final class EmbeddedPostgresTest {
             assertThatThrownBy(() -> EmbeddedPostgres.start(directory, Progress.SILENT))
                     .isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("SANDGLASS_HOME");
+            assertThat(Files.readString(Path.of("/proc/" + pid + "/environ"))).doesNotContain("HOME=");
             if (PostgresAccount.choose() instanceof PostgresAccount.Unprivileged) {
                 String status = Files.readString(Path.of("/proc/" + pid + "/status"));
                 assertThat(status).containsPattern("Uid:\\s+(65522|65534)\\s").containsPattern("CapEff:\\s+0+\\n");

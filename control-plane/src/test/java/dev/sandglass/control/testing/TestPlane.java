@@ -41,13 +41,31 @@ public final class TestPlane implements AutoCloseable {
                 "SANDGLASS_AGENT_TOKEN", "token-of-the-tests-token-of-the-tests",
                 "SANDGLASS_INSTALLATION", "test" + String.format("%04d", COUNTER.incrementAndGet())));
         environment.putAll(settings);
+        try {
+            Open open = open(environment);
+            agent = open.agent();
+            plane = open.plane();
+        } catch (RuntimeException e) {
+            TestDatabase.delete(home);
+            throw e;
+        }
+    }
+
+    private record Open(FakeHostAgent agent, ControlPlane plane) {}
+
+    private static Open open(Map<String, String> environment) {
         environment.computeIfAbsent("DATABASE_URL", key -> TestDatabase.freshUrl());
         ControlPlaneConfiguration configuration =
                 ControlPlaneConfiguration.read(environment, ConfigurationKeys.controlPlane());
         Installation installation = configuration.installation();
-        agent = new FakeHostAgent("host-" + COUNTER.get(), installation.id());
-        plane = ControlPlane.start(
-                configuration, Optional.of(new EmbeddedAgent(agent.channel(), agent.hostId)), Progress.SILENT);
+        FakeHostAgent agent = new FakeHostAgent("host-" + COUNTER.get(), installation.id());
+        try {
+            EmbeddedAgent embedded = new EmbeddedAgent(agent.channel(), agent.hostId);
+            return new Open(agent, ControlPlane.start(configuration, Optional.of(embedded), Progress.SILENT));
+        } catch (RuntimeException e) {
+            agent.close();
+            throw e;
+        }
     }
 
     public static TestPlane start() {
