@@ -75,6 +75,7 @@ final class ConnectionPool implements AutoCloseable {
 
     /** After an operation that ended in order. */
     void release(GuestConnection connection) {
+        connection.rest();
         synchronized (this) {
             if (lent.remove(connection) && !closed && idle.size() < IDLE_MAX) {
                 idle.addLast(connection);

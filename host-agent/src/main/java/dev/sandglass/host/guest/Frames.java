@@ -50,6 +50,15 @@ final class Frames {
             return start == end;
         }
 
+        /** Of a connection that may wait long: gives back what large frames needed. */
+        void trim() {
+            if (isEmpty() && buffer.length > FIRST_BYTES) {
+                buffer = new byte[FIRST_BYTES];
+                start = 0;
+                end = 0;
+            }
+        }
+
         Reply next() throws IOException {
             fill(HEADER_BYTES);
             int length = lengthAtStart();

@@ -97,7 +97,24 @@ public final class GuestClient implements AutoCloseable {
     /** Also when an earlier attempt had been carried out and its answer was lost. */
     public void renew(Renewal renewal, Deadline deadline) {
         ByteString newToken = ByteString.copyFrom(renewal.token());
-        GuestConnection connection = openForRenewal(newToken, deadline);
+        Optional<GuestConnection> idle = pool.findIdle();
+        try {
+            if (idle.isPresent() && renewOver(idle.get(), renewal, newToken, deadline)) {
+                return;
+            }
+            GuestConnection connection = openWithEither(newToken, deadline);
+            if (!renewOver(connection, renewal, newToken, deadline)) {
+                throw new IOException("the guest closed the connection instead of renewing itself");
+            }
+        } catch (GuestConnection.HelloRefused refused) {
+            throw GuestFailures.of(refused.failure());
+        } catch (IOException failure) {
+            throw GuestFailures.of(failure);
+        }
+    }
+
+    /** False: the connection broke, and whether the guest has renewed itself is not known. */
+    private boolean renewOver(GuestConnection connection, Renewal renewal, ByteString newToken, Deadline deadline) {
         try {
             connection.send(Request.newBuilder()
                     .setRenew(Renew.newBuilder()
@@ -110,26 +127,16 @@ public final class GuestClient implements AutoCloseable {
             requireDone(connection.receive(deadline));
             pool.renewed(newToken, connection);
             pool.release(connection);
-        } catch (IOException failure) {
+            return true;
+        } catch (java.net.SocketTimeoutException late) {
             pool.discard(connection);
-            throw GuestFailures.of(failure);
+            throw GuestFailures.of(late);
+        } catch (IOException broken) {
+            pool.discard(connection);
+            return false;
         } catch (RuntimeException failure) {
             pool.discard(connection);
             throw failure;
-        }
-    }
-
-    private GuestConnection openForRenewal(ByteString newToken, Deadline deadline) {
-        Optional<GuestConnection> idle = pool.findIdle();
-        if (idle.isPresent()) {
-            return idle.get();
-        }
-        try {
-            return openWithEither(newToken, deadline);
-        } catch (GuestConnection.HelloRefused refused) {
-            throw GuestFailures.of(refused.failure());
-        } catch (IOException failure) {
-            throw GuestFailures.of(failure);
         }
     }
 

@@ -124,6 +124,11 @@ final class GuestConnection implements AutoCloseable {
         return !replies.isEmpty() || channel.socket().getInputStream().available() > 0;
     }
 
+    /** Before it waits for its next use. */
+    void rest() {
+        replies.trim();
+    }
+
     /** Of a connection that nobody uses: still there, and silent. Costs one system call or two. */
     boolean isIdle() {
         try {

@@ -125,6 +125,9 @@ final class GuestExecStream implements ExecStream {
     }
 
     private void acknowledge() throws IOException {
+        if (over) {
+            throw new IOException("the command has ended, or its stream is closed");
+        }
         if (acknowledged < 0 || lastSeq - acknowledged < ACKNOWLEDGE_BYTES) {
             return;
         }
