@@ -106,6 +106,7 @@ public final class HostAgent implements AutoCloseable {
         sandboxes.reclaim();
         store.reclaim();
         templates.lease(DEFAULT_SHAPE, progress).close();
+        images.retain(store.imageDigests());
         service.open();
         return new HostAgent(
                 scope,
