@@ -18,9 +18,7 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.time.Duration;
-import java.util.HashMap;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -113,12 +111,10 @@ final class DownCommand implements Callable<Integer> {
         return any;
     }
 
-    /** By a server of our own, at a port that nobody knows: it sees what is left and leaves the database right. */
-    private int destroyAll(Settings settings, ConsoleProgress progress) throws IOException {
-        Map<String, String> variables = new HashMap<>(settings.variables());
-        variables.put("CP_LISTEN_ADDR", "127.0.0.1:0");
+    /** By a server of our own: it sees what is left and leaves the database right. */
+    private static int destroyAll(Settings settings, ConsoleProgress progress) throws IOException {
         Optional<Access> kept = settings.home().readAccess();
-        try (LocalServer server = LocalServer.start(new Settings(variables), context.root(), progress)) {
+        try (LocalServer server = LocalServer.startToEnd(settings, progress)) {
             int living = server.livingSandboxes();
             progress.step("destroying sandboxes");
             deleteOwn(settings, progress);
