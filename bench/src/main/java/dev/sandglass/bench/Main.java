@@ -91,9 +91,9 @@ public final class Main {
                             .access());
             Rest rest = scope.own(new Rest(access, name));
             return new Run(options, rest, peer, name, interruption, progress)
-                    .measure(machine.withServer(running.isPresent() ? access.toString() : "one of its own"), () -> {
-                        throw new BenchFailure("this build cannot boot from " + images);
-                    });
+                    .measure(
+                            machine.withServer(running.isPresent() ? access.toString() : "one of its own"),
+                            () -> MicrovmBoot.prepare(images, scratch.resolve("boot")));
         } catch (IOException e) {
             throw new BenchFailure("Temporary files could not be made: " + e);
         }
