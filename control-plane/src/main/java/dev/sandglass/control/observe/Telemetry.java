@@ -1,5 +1,6 @@
 package dev.sandglass.control.observe;
 
+import io.micrometer.core.instrument.Metrics;
 import io.micrometer.core.instrument.Timer;
 import io.micrometer.core.instrument.binder.jvm.JvmMemoryMetrics;
 import io.micrometer.core.instrument.binder.jvm.JvmThreadMetrics;
@@ -19,6 +20,8 @@ public final class Telemetry implements AutoCloseable {
         new JvmMemoryMetrics().bindTo(registry);
         new JvmThreadMetrics().bindTo(registry);
         new ProcessorMetrics().bindTo(registry);
+        // What the host agent in this process times: it knows nothing of who collects it.
+        Metrics.addRegistry(registry);
     }
 
     /** A request has been answered. {@code route} is the pattern, not the path. */
@@ -46,6 +49,7 @@ public final class Telemetry implements AutoCloseable {
 
     @Override
     public void close() {
+        Metrics.removeRegistry(registry);
         registry.close();
     }
 }
