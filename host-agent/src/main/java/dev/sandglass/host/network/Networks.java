@@ -113,7 +113,12 @@ public final class Networks implements AutoCloseable {
             layout.index(name).ifPresent(registry::claim);
         }
         remove(leftovers());
-        registry.exclusively(this::removeAbandoned);
+        try {
+            registry.exclusively(this::removeAbandoned);
+        } catch (RuntimeException e) {
+            // Others' leftovers: a nuisance, no reason not to start.
+            LOG.warn("network: what installations without a home left could not be removed", e);
+        }
     }
 
     /** A slot that nobody else has; usually one from the pool, at once. */
