@@ -15,7 +15,7 @@ final class Report {
 
     String render() {
         StringBuilder text = new StringBuilder();
-        text.append(machine()).append('\n').append(times());
+        text.append(machine()).append(times());
         outcome.memory().ifPresent(use -> text.append('\n').append(memory(use)));
         if (!outcome.steps().isEmpty()) {
             text.append('\n').append(steps());
@@ -55,7 +55,7 @@ final class Report {
                             known.knowsTail() ? "p99" : "max",
                             beside(subject, known))));
         }
-        return Table.render(rows, 1);
+        return rows.size() > 1 ? "\n" + Table.render(rows, 1) : "";
     }
 
     private String beside(Subject subject, Statistics ours) {

@@ -27,6 +27,7 @@ final class Run {
     private static final int WARM_UP_ROUNDS = 2;
 
     private static final int EXECS_PER_ROUND = 4;
+    private static final int FAILURES_MAX = 3;
     private static final String TRUE = "/bin/true";
     private static final String[] PYTHON = {"-c", "print(6*7)"};
 
@@ -42,6 +43,7 @@ final class Run {
     private @Nullable Podman podman;
     private @Nullable ColdBoot coldBoot;
     private Samples samples = new Samples();
+    private int failures;
 
     /**
      * @param scratch an empty directory that the caller removes
@@ -135,7 +137,7 @@ final class Run {
     private void round(Optional<String> warm, boolean withColdBoot) {
         if (options.wants(Part.CREATE)) {
             interruption.check();
-            createToDelete();
+            createOrCount();
         }
         for (int i = 0; i < EXECS_PER_ROUND; i++) {
             interruption.check();
@@ -151,6 +153,19 @@ final class Run {
         interruption.check();
         if (withColdBoot && coldBoot != null) {
             boot(coldBoot);
+        }
+    }
+
+    /** A platform that fails now and then is still measured, and the report says how often it did. */
+    private void createOrCount() {
+        try {
+            createToDelete();
+        } catch (BenchFailure failure) {
+            failures++;
+            notes.add("a create, first exec or delete failed: " + failure.reason());
+            if (failures == FAILURES_MAX) {
+                throw failure;
+            }
         }
     }
 
@@ -226,7 +241,7 @@ final class Run {
             interruption.check();
             notes.add("only " + ids.size() + " of " + wanted + " sandboxes could be made: " + refused.reason());
         }
-        if (first == 0) {
+        if (first == 0 && !ids.isEmpty()) {
             notes.add("memory was not measured: the sandboxes' processes cannot be seen from here"
                     + " (it needs root on the server's machine)");
         }
