@@ -26,7 +26,7 @@ final class SlotRegistry {
     private static final Pattern INDEX = Pattern.compile("0|[1-9]\\d{0,4}");
     private static final Pattern CLAIM = Pattern.compile("([a-z0-9]{8,64}) (\\d{1,10}) (/[^\n]*)\n");
 
-    /** @param pid of the agent that made it, for people who look */
+    /** @param pid of the agent that made it */
     record Claim(String installation, long pid, Path home) {
         Claim {
             if (!home.isAbsolute()) {
@@ -52,9 +52,17 @@ final class SlotRegistry {
             }
         }
 
-        /** Nobody can come back for it: its home is gone, or has become that of {@code mine}. */
+        /**
+         * Nobody can come back for it: its home is gone, or has become that of {@code mine}. A home may also be out of our
+         * sight only, in a container's file system: so not while the agent that made the claim is alive.
+         */
         boolean abandoned(Claim mine) {
-            return !installation.equals(mine.installation) && (home.equals(mine.home) || Files.notExists(home));
+            return !installation.equals(mine.installation)
+                    && (home.equals(mine.home) || (Files.notExists(home) && !claimantLives()));
+        }
+
+        private boolean claimantLives() {
+            return Files.exists(Path.of("/proc", Long.toString(pid)));
         }
     }
 

@@ -26,6 +26,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** The life of slots, with real namespaces. Indexes come from the machine's registry, since others run here too. */
 class NetworksTest {
+    /** Beyond the greatest that Linux gives, 2^22 (proc(5), pid_max). */
+    private static final int NO_PID = 1 << 23;
+
     @TempDir
     Path home;
 
@@ -288,6 +291,18 @@ class NetworksTest {
         }
     }
 
+    /** Rewrites the claims of an installation as if a process had made them that has ended. */
+    private static void letClaimantsDie(NetworkConfiguration of) throws IOException {
+        try (var claims = Files.newDirectoryStream(of.registry())) {
+            for (Path claim : claims) {
+                String text = Files.readString(claim);
+                if (text.startsWith(of.installation() + " ")) {
+                    Files.writeString(claim, text.replaceFirst(" \\d+ ", " " + NO_PID + " "));
+                }
+            }
+        }
+    }
+
     @Test
     void anInstallationWhoseHomeIsGoneIsClearedUpByAnother() throws IOException {
         Path gone = Files.createDirectory(home.resolve("gone"));
@@ -309,6 +324,9 @@ class NetworksTest {
             networks.reclaim(Set.of());
             assertThat(leftOf(dead)).hasSize(3);
             Files.delete(gone);
+            networks.reclaim(Set.of());
+            assertThat(leftOf(dead)).as("while its agent is alive").hasSize(3);
+            letClaimantsDie(dead);
             networks.reclaim(Set.of());
             assertThat(leftOf(dead)).isEmpty();
         }
