@@ -5,8 +5,11 @@ import dev.sandglass.cli.server.SettingsProblem;
 import dev.sandglass.contract.PlatformException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.function.Supplier;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
@@ -49,22 +52,17 @@ public final class Main implements Runnable {
     }
 
     /** Runs one command line; what it prints goes to the context's streams. */
-    static int execute(Context context, String... args) {
-        CommandLine line = new CommandLine(new Main())
-                .addSubcommand(new UpCommand(context))
-                .addSubcommand(new DownCommand(context))
-                .addSubcommand(new DoctorCommand(context))
-                .addSubcommand(new RunCommand(context))
-                .addSubcommand(new CreateCommand(context))
-                .addSubcommand(new PsCommand(context))
-                .addSubcommand(new ExecCommand(context))
-                .addSubcommand(new CopyCommand(context))
-                .addSubcommand(new RemoveCommand(context))
-                .addSubcommand(new ControlPlaneCommand(context))
-                .addSubcommand(new AgentCommand(context))
-                .addSubcommand(new BenchCommand(context))
-                .addSubcommand(new TestCommand())
-                .addSubcommand(new TrainingCommand());
+    static int execute(Context context, String... arguments) {
+        CommandLine line = new CommandLine(new Main());
+        Map<String, Supplier<Object>> commands = commands(context);
+        // The one that is asked for, where that is clear: picocli's reflection over all of them takes longer than most
+        // commands do.
+        if (arguments.length > 0 && commands.containsKey(arguments[0])) {
+            line.addSubcommand(commands.get(arguments[0]).get());
+        } else {
+            commands.values().forEach(command -> line.addSubcommand(command.get()));
+            line.addSubcommand(new CommandLine.HelpCommand());
+        }
         line.setOut(new PrintWriter(context.out(), true, StandardCharsets.UTF_8));
         line.setErr(new PrintWriter(context.err(), true, StandardCharsets.UTF_8));
         // Options after the command belong to it: `run ls -l` works without `--`.
@@ -72,9 +70,29 @@ public final class Main implements Runnable {
                 .filter(command -> command.getCommandSpec().userObject() instanceof EndsLikeItsCommand)
                 .forEach(command -> command.setStopAtPositional(true));
         line.setUsageHelpAutoWidth(true);
-        line.setParameterExceptionHandler((e, arguments) -> usage(context, e));
+        line.setParameterExceptionHandler((e, words) -> usage(context, e));
         line.setExecutionExceptionHandler((e, command, result) -> failure(context, e, command));
-        return line.execute(args);
+        return line.execute(arguments);
+    }
+
+    /** By name, in the order of the help. */
+    private static Map<String, Supplier<Object>> commands(Context context) {
+        Map<String, Supplier<Object>> commands = new LinkedHashMap<>();
+        commands.put("up", () -> new UpCommand(context));
+        commands.put("down", () -> new DownCommand(context));
+        commands.put("doctor", () -> new DoctorCommand(context));
+        commands.put("run", () -> new RunCommand(context));
+        commands.put("create", () -> new CreateCommand(context));
+        commands.put("ps", () -> new PsCommand(context));
+        commands.put("exec", () -> new ExecCommand(context));
+        commands.put("cp", () -> new CopyCommand(context));
+        commands.put("rm", () -> new RemoveCommand(context));
+        commands.put("control-plane", () -> new ControlPlaneCommand(context));
+        commands.put("agent", () -> new AgentCommand(context));
+        commands.put("bench", () -> new BenchCommand(context));
+        commands.put("test", TestCommand::new);
+        commands.put("training-run", TrainingCommand::new);
+        return commands;
     }
 
     private static int usage(Context context, ParameterException e) {
