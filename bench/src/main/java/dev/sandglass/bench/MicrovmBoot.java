@@ -76,7 +76,7 @@ final class MicrovmBoot implements ColdBoot {
             Files.createDirectories(directory);
             Scope scope = preparing.own(Scope.open("end cold boots"));
             Processes processes = scope.own(Processes.open());
-            QemuVmm vmm = scope.own(QemuVmm.probe(processes, QemuConfiguration.standard(), boot.kernel()));
+            QemuVmm vmm = scope.own(QemuVmm.probe(processes, QemuConfiguration.standard(), boot::kernel));
             Networks networks = scope.own(Networks.open(NetworkConfiguration.standard(
                     Ids.randomCharacters(20), directory, Inet4Address.ofLiteral("192.0.2.53"), 0)));
             preparing.handOver();

@@ -64,6 +64,7 @@ public final class AgentProcess implements AutoCloseable {
             HostAgent agent = HostAgent.start(
                     settings.host().configuration(home, settings.control().installation()), progress);
             try {
+                agent.ensureDefaultTemplate(progress);
                 AgentProcess process = open(lock, agent, settings);
                 home.writeRunning(
                         Role.AGENT,

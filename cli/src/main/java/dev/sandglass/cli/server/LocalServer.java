@@ -58,10 +58,11 @@ public final class LocalServer implements AutoCloseable {
         return new LocalServer(settings, Optional.of(root), progress);
     }
 
-    /** For ending things: at a free port, with the images as they are. */
+    /** For ending things: at a free port, without images or templates, and without asking what could run a guest. */
     public static LocalServer startToEnd(Settings settings, Progress progress) throws IOException {
         Map<String, String> variables = new HashMap<>(settings.variables());
         variables.put("CP_LISTEN_ADDR", "127.0.0.1:0");
+        variables.put("SANDGLASS_ACCELERATOR", "tcg");
         return new LocalServer(new Settings(variables), Optional.empty(), progress);
     }
 
@@ -70,7 +71,11 @@ public final class LocalServer implements AutoCloseable {
         if (recipes.isPresent()) {
             LocalHost.buildImages(recipes.get(), home, progress);
         }
-        return own(LocalHost.start(settings, progress));
+        LocalHost host = own(LocalHost.start(settings, progress));
+        if (recipes.isPresent()) {
+            host.agent().ensureDefaultTemplate(progress);
+        }
+        return host;
     }
 
     static Home.Lock requireLock(Home home, Role role) throws IOException {

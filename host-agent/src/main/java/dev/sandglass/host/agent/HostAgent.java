@@ -25,10 +25,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /**
- * The host agent of one machine. Starting it adopts what an earlier agent left and freezes the default template; closing
- * it lets the VMs live on. One per SANDGLASS_HOME at a time, which the caller sees to. Thread-safe.
+ * The host agent of one machine. Starting it adopts what an earlier agent left; closing it lets the VMs live on. One per SANDGLASS_HOME at a time, which the caller sees to. Thread-safe.
  */
 public final class HostAgent implements AutoCloseable {
     /** Sent with every handshake. */
@@ -42,6 +42,7 @@ public final class HostAgent implements AutoCloseable {
 
     private final Scope scope;
     private final Sandboxes sandboxes;
+    private final Consumer<Progress> ensureDefaultTemplate;
     private final ServerServiceDefinition service;
     private final Capacity capacity;
     private final String hostId;
@@ -50,23 +51,21 @@ public final class HostAgent implements AutoCloseable {
     private HostAgent(
             Scope scope,
             Sandboxes sandboxes,
+            Consumer<Progress> ensureDefaultTemplate,
             ServerServiceDefinition service,
             Capacity capacity,
             String hostId,
             String acceleration) {
         this.scope = scope;
         this.sandboxes = sandboxes;
+        this.ensureDefaultTemplate = ensureDefaultTemplate;
         this.service = service;
         this.capacity = capacity;
         this.hostId = hostId;
         this.acceleration = acceleration;
     }
 
-    /**
-     * Returns when everything found has been adopted and the default template is frozen.
-     *
-     * @throws dev.sandglass.contract.PlatformException with the remedy, for an image or template that is missing or damaged
-     */
+    /** Returns when everything that an earlier agent left has been adopted or released; needs no images. */
     public static HostAgent start(HostAgentConfiguration configuration, Progress progress) {
         try (Scope starting = Scope.open("start the host agent")) {
             Scope scope = starting.own(Scope.open("stop the host agent"));
@@ -79,9 +78,9 @@ public final class HostAgent implements AutoCloseable {
     private static HostAgent assemble(HostAgentConfiguration configuration, Scope scope, Progress progress) {
         makePrivate(configuration.sandboxesDirectory());
         ImageStore images = new ImageStore(configuration.imagesDirectory());
-        Path kernel = images.requireVerified().kernel();
         Processes processes = scope.own(Processes.open());
-        QemuVmm vmm = scope.own(QemuVmm.probe(processes, qemu(configuration), kernel));
+        QemuVmm vmm = scope.own(QemuVmm.probe(
+                processes, qemu(configuration), () -> images.requireVerified().kernel()));
         Networks networks = scope.own(Networks.open(network(configuration)));
         Host host = new Host(
                 vmm,
@@ -105,12 +104,14 @@ public final class HostAgent implements AutoCloseable {
         progress.step("adopting sandboxes");
         sandboxes.reclaim();
         store.reclaim();
-        templates.lease(DEFAULT_SHAPE, progress).close();
-        images.retain(store.imageDigests());
         service.open();
         return new HostAgent(
                 scope,
                 sandboxes,
+                freezing -> {
+                    templates.lease(DEFAULT_SHAPE, freezing).close();
+                    images.retain(store.imageDigests());
+                },
                 ServerInterceptors.intercept(
                         service, new Authentication(configuration.agentToken(), configuration.installation())),
                 capacity,
@@ -175,6 +176,17 @@ public final class HostAgent implements AutoCloseable {
 
     public HostCapacity capacity() {
         return capacity.get();
+    }
+
+    /**
+     * Freezes the default template unless that has been done, so that the first create need not wait for it, and removes
+     * images that nothing depends on any more.
+     *
+     * @throws dev.sandglass.contract.PlatformException with the remedy, for an image or template that is missing or
+     *     damaged
+     */
+    public void ensureDefaultTemplate(Progress progress) {
+        ensureDefaultTemplate.accept(progress);
     }
 
     /** Sandboxes whose VM runs now. */

@@ -6,6 +6,7 @@ import dev.sandglass.host.linux.DeadlineExceeded;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Starts and adopts processes that outlive us, and tells when they end. One platform thread waits for all of them.
@@ -13,6 +14,11 @@ import java.util.Optional;
  */
 public final class Processes implements AutoCloseable {
     private static final Duration UNDO = Duration.ofSeconds(5);
+
+    /** Two forks and a rename, on a loaded machine. */
+    private static final Duration RECORD_NEWS = Duration.ofSeconds(1);
+
+    private static final Duration RECORD_POLL = Duration.ofMillis(5);
 
     private final ProcessWatch watch = ProcessWatch.start();
 
@@ -69,7 +75,12 @@ public final class Processes implements AutoCloseable {
         watch.close();
     }
 
+    /** What the killed launcher had begun goes on without it, and records itself a moment later. */
     private void undo(ProcessFiles files) {
+        Deadline end = Deadline.after(RECORD_NEWS);
+        while (files.recorded().isEmpty() && !end.expired()) {
+            LockSupport.parkNanos(RECORD_POLL.toNanos());
+        }
         files.recorded()
                 .ifPresent(recorded -> watch.watch(
                                 "undone start", files, recorded.process(), Optional.of(recorded.supervisor()))

@@ -95,6 +95,7 @@ final class HostAgentTest {
                     8L << 30,
                     2);
             HostAgent agent = HostAgent.start(configuration, Progress.SILENT);
+            agent.ensureDefaultTemplate(Progress.SILENT);
             String name = InProcessServerBuilder.generateName();
             Server server = InProcessServerBuilder.forName(name)
                     .executor(Executors.newVirtualThreadPerTaskExecutor())

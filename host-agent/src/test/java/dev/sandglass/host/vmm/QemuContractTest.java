@@ -9,6 +9,6 @@ import dev.sandglass.host.vmm.qemu.QemuVmm;
 final class QemuContractTest extends VmmContractTest {
     @Override
     Vmm vmm(Processes processes, BootImages images) {
-        return QemuVmm.probe(processes, QemuConfiguration.standard(), images.kernel());
+        return QemuVmm.probe(processes, QemuConfiguration.standard(), images::kernel);
     }
 }

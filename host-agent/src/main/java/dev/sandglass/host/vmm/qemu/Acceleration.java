@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /**
@@ -49,12 +50,12 @@ public record Acceleration(boolean kvm, String reason) {
     }
 
     /** Boots {@code kernel} under KVM where everything else speaks for it. */
-    static Acceleration probe(QemuConfiguration configuration, Path kernel) {
+    static Acceleration probe(QemuConfiguration configuration, Supplier<Path> kernel) {
         Acceleration examined = examine(configuration.acceleration());
         if (!examined.kvm || configuration.acceleration() != Choice.AUTOMATIC) {
             return examined;
         }
-        return bootsUnder("kvm", configuration.binary(), kernel, "", TRIAL)
+        return bootsUnder("kvm", configuration.binary(), kernel.get(), "", TRIAL)
                 ? new Acceleration(true, "a trial guest booted")
                 : new Acceleration(false, "/dev/kvm opens, but a trial guest did not boot");
     }

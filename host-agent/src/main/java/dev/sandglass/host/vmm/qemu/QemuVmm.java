@@ -29,6 +29,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -55,9 +56,9 @@ public final class QemuVmm implements Vmm {
 
     /**
      * Chooses KVM when the processor has it, /dev/kvm opens and {@code kernel} really boots under it, else emulation.
-     * Takes a second on a KVM host.
+     * Takes a second on a KVM host; nothing else asks for the kernel.
      */
-    public static QemuVmm probe(Processes processes, QemuConfiguration configuration, Path kernel) {
+    public static QemuVmm probe(Processes processes, QemuConfiguration configuration, Supplier<Path> kernel) {
         return new QemuVmm(processes, configuration, Acceleration.probe(configuration, kernel));
     }
 
