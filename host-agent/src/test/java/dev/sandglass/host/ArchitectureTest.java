@@ -40,7 +40,7 @@ final class ArchitectureTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"disk", "network", "guest", "vmm", "image"})
+    @ValueSource(strings = {"disk", "network", "guest", "vmm", "image", "memory"})
     void subjectsKnowLinuxAndProcessButNotEachOther(String subject) {
         onlyDependsOn(subject, subject, "linux", "process").check(CLASSES);
     }

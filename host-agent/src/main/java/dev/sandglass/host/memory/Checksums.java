@@ -1,0 +1,127 @@
+package dev.sandglass.host.memory;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.util.Arrays;
+import java.util.zip.CRC32C;
+
+/**
+ * The content of the file beside a header and its diff that tells whether both are as they were written: CRC-32C,
+ * which finds what disks and people do by accident and costs a tenth of a cryptographic digest; who may write to the
+ * directory could replace both anyway. Little-endian:
+ *
+ * <pre>
+ *  0  version u64 = 1        28  for each 64 KiB of the diff, the last may be shorter: its CRC-32C u32
+ *  8  header bytes u64       ..  CRC-32C of all before, u32
+ * 16  header CRC-32C u32
+ * 20  diff bytes u64
+ * </pre>
+ */
+final class Checksums {
+    static final int BLOCK_BYTES = 64 << 10;
+
+    private static final long VERSION = 1;
+    private static final int FIXED_BYTES = 28;
+
+    private final long headerBytes;
+    private final int headerChecksum;
+    private final long diffBytes;
+    private final int[] blocks;
+
+    /** @param blocks of the diff; not copied */
+    private Checksums(long headerBytes, int headerChecksum, long diffBytes, int[] blocks) {
+        this.headerBytes = headerBytes;
+        this.headerChecksum = headerChecksum;
+        this.diffBytes = diffBytes;
+        this.blocks = blocks;
+    }
+
+    static Checksums of(byte[] header, long diffBytes, int[] blocks) {
+        return new Checksums(header.length, of(ByteBuffer.wrap(header)), diffBytes, blocks.clone());
+    }
+
+    static int of(ByteBuffer bytes) {
+        CRC32C checksum = new CRC32C();
+        checksum.update(bytes);
+        return (int) checksum.getValue();
+    }
+
+    long diffBytes() {
+        return diffBytes;
+    }
+
+    byte[] encode() {
+        ByteBuffer bytes = ByteBuffer.allocate(FIXED_BYTES + Integer.BYTES * (blocks.length + 1))
+                .order(ByteOrder.LITTLE_ENDIAN);
+        bytes.putLong(VERSION).putLong(headerBytes).putInt(headerChecksum).putLong(diffBytes);
+        for (int block : blocks) {
+            bytes.putInt(block);
+        }
+        bytes.putInt(of(bytes.duplicate().flip()));
+        return bytes.array();
+    }
+
+    static Checksums decode(byte[] encoded) throws Damage {
+        ByteBuffer bytes = ByteBuffer.wrap(encoded).order(ByteOrder.LITTLE_ENDIAN);
+        int content = encoded.length - Integer.BYTES;
+        if (content < FIXED_BYTES || of(bytes.slice(0, content)) != bytes.getInt(content)) {
+            throw new Damage("was altered");
+        }
+        if (bytes.getLong() != VERSION) {
+            throw new Damage("is of another format");
+        }
+        long headerBytes = bytes.getLong();
+        int headerChecksum = bytes.getInt();
+        long diffBytes = bytes.getLong();
+        int[] blocks = new int[(content - FIXED_BYTES) / Integer.BYTES];
+        for (int i = 0; i < blocks.length; i++) {
+            blocks[i] = bytes.getInt();
+        }
+        if (diffBytes < 0 || blocks.length != (diffBytes + BLOCK_BYTES - 1) / BLOCK_BYTES) {
+            throw new Damage("was altered");
+        }
+        return new Checksums(headerBytes, headerChecksum, diffBytes, blocks);
+    }
+
+    void requireHeader(byte[] header) throws Damage {
+        requireLength(header.length, headerBytes);
+        if (of(ByteBuffer.wrap(header)) != headerChecksum) {
+            throw new Damage("was altered");
+        }
+    }
+
+    void requireDiffLength(long found) throws Damage {
+        requireLength(found, diffBytes);
+    }
+
+    /** Reads all of it. */
+    void requireDiff(FileChannel diff) throws IOException, Damage {
+        requireDiffLength(diff.size());
+        ByteBuffer buffer = Channels.buffer(diffBytes);
+        for (long at = 0; at < diffBytes; at += Channels.BUFFER_BYTES) {
+            Channels.read(diff, at, buffer.clear().limit((int) Math.min(Channels.BUFFER_BYTES, diffBytes - at)));
+            int first = (int) (at / BLOCK_BYTES);
+            int[] found = ofBlocks(buffer.flip());
+            if (!Arrays.equals(found, 0, found.length, blocks, first, first + found.length)) {
+                throw new Damage("was altered between byte " + at + " and " + (at + buffer.limit()));
+            }
+        }
+    }
+
+    static int[] ofBlocks(ByteBuffer bytes) {
+        int[] blocks = new int[(bytes.remaining() + BLOCK_BYTES - 1) / BLOCK_BYTES];
+        for (int i = 0; i < blocks.length; i++) {
+            int from = bytes.position() + i * BLOCK_BYTES;
+            blocks[i] = of(bytes.slice(from, Math.min(BLOCK_BYTES, bytes.limit() - from)));
+        }
+        return blocks;
+    }
+
+    private static void requireLength(long found, long wanted) throws Damage {
+        if (found != wanted) {
+            throw new Damage("has " + found + " bytes instead of " + wanted);
+        }
+    }
+}

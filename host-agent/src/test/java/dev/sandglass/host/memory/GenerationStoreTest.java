@@ -1,0 +1,394 @@
+package dev.sandglass.host.memory;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.host.linux.Command;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class GenerationStoreTest {
+    @TempDir
+    Path scratch;
+
+    private final SimulatedGuest guest = new SimulatedGuest(0, 1, 2, 3, 0, 5, 6, 7);
+    private Path directory = Path.of("/");
+    private Base base = new Base(Header.flat(HeaderTest.U, 4096), Path.of("/"));
+
+    @BeforeEach
+    void makeBase() throws IOException {
+        directory = scratch.resolve("memory");
+        base = guest.writeBase(scratch.resolve("template"));
+    }
+
+    private static Draft.Saved pause(GenerationStore store, PrivateMemory guest) {
+        try (Draft draft = store.begin()) {
+            Draft.Saved saved = draft.save(guest);
+            draft.commit();
+            return saved;
+        }
+    }
+
+    private static void requireHolds(GenerationStore store, SimulatedGuest wanted) throws IOException {
+        try (MemoryImage image = store.verifiedImage()) {
+            assertThat(image.firstDifference(wanted)).isEmpty();
+            assertThat(image.firstDifference(wanted.restored(image))).isEmpty();
+        }
+    }
+
+    private static List<String> filesIn(Path directory) throws IOException {
+        try (var files = Files.walk(directory)) {
+            return files.filter(Files::isRegularFile)
+                    .map(file -> directory.relativize(file).toString())
+                    .sorted()
+                    .toList();
+        }
+    }
+
+    @Test
+    void aStoreWithoutGenerationsHoldsTheBase() throws IOException {
+        requireHolds(GenerationStore.open(directory, base), guest);
+        assertThat(filesIn(directory)).containsExactly("manifest");
+    }
+
+    @Test
+    void onlyPagesThatDifferFromWhatIsHeldAreWritten() throws IOException {
+        GenerationStore store = GenerationStore.open(directory, base);
+        guest.fill(2, 42);
+        guest.touch(3);
+        assertThat(pause(store, guest)).isEqualTo(new Draft.Saved(2, 1, 0, 4096));
+        assertThat(pause(store, guest)).isEqualTo(new Draft.Saved(2, 0, 0, 0));
+        guest.setByte(2, 4095, 1);
+        assertThat(pause(store, guest)).isEqualTo(new Draft.Saved(2, 1, 0, 4096));
+        requireHolds(GenerationStore.open(directory, base), guest);
+    }
+
+    @Test
+    void zeroedPagesNeverFallBackToOlderContent() throws IOException {
+        GenerationStore store = GenerationStore.open(directory, base);
+        guest.fill(2, 42);
+        guest.fill(4, 43);
+        pause(store, guest);
+        guest.fill(1, 0); // the template's content
+        guest.fill(2, 0); // content of its own over the template's
+        guest.fill(4, 0); // content of its own over the template's zeroes
+        assertThat(pause(store, guest)).isEqualTo(new Draft.Saved(3, 3, 0, 0));
+        assertThat(store.header().lookup(2 * 4096).build()).isEqualTo(BuildId.ZERO_FILL);
+        requireHolds(store, guest);
+        pause(store, guest);
+        requireHolds(GenerationStore.open(directory, base), guest);
+    }
+
+    @Test
+    void aPageThatIsNoLongerPrivateHasTheTemplatesContentAgain() throws IOException {
+        GenerationStore store = GenerationStore.open(directory, base);
+        for (int page = 0; page < 8; page++) {
+            guest.fill(page, 50 + page);
+        }
+        guest.fill(6, 0);
+        pause(store, guest);
+        guest.drop(1);
+        guest.drop(2);
+        guest.drop(6);
+        guest.fill(5, 0);
+        assertThat(pause(store, guest)).isEqualTo(new Draft.Saved(5, 1, 3, 0));
+        assertThat(store.header().lookup(4096))
+                .isEqualTo(new Header.Run(base.header().build(), 4096, 2 * 4096));
+        requireHolds(GenerationStore.open(directory, base), guest);
+        assertThat(pause(store, guest)).isEqualTo(new Draft.Saved(5, 0, 0, 0));
+    }
+
+    @Test
+    void aGenerationThatNoPageComesFromIsDropped() throws IOException {
+        GenerationStore store = GenerationStore.open(directory, base);
+        for (int round = 1; round <= 5; round++) {
+            guest.fill(2, 100 + round);
+            pause(store, guest);
+            assertThat(store.generations()).hasSize(1);
+        }
+        assertThat(store.header().generation()).isEqualTo(5);
+        requireHolds(store, guest);
+    }
+
+    @Test
+    void attachmentsBelongToTheNewestGenerationAndOutliveAMerge() throws IOException {
+        GenerationStore store = GenerationStore.open(directory, base);
+        for (int round = 0; round < 3; round++) {
+            guest.fill(round, 100 + round);
+            try (Draft draft = store.begin()) {
+                draft.save(guest);
+                Files.writeString(draft.directory().resolve("device-state"), "state " + round);
+                draft.commit();
+            }
+        }
+        assertThat(store.requireAttachment("device-state")).hasContent("state 2");
+        assertThat(filesIn(directory))
+                .filteredOn(name -> name.endsWith("device-state"))
+                .hasSize(1);
+        assertThat(store.merge()).isTrue();
+        assertThat(GenerationStore.open(directory, base).requireAttachment("device-state"))
+                .hasContent("state 2");
+        assertThatThrownBy(() -> store.requireAttachment("disk")).hasMessageContaining("it has no file disk");
+    }
+
+    @Test
+    void manyGenerationsBecomeOneWithTheSameContent() throws IOException {
+        GenerationStore store = GenerationStore.open(directory, base);
+        for (int round = 0; round < 12; round++) {
+            assertThat(store.mergeDue())
+                    .isEqualTo(round >= 8 && store.generations().size() >= 8);
+            guest.setByte(round % 8, round, 77);
+            if (round == 7) {
+                guest.fill(3, 0);
+            }
+            pause(store, guest);
+        }
+        long generation = store.header().generation();
+        assertThat(store.merge()).isTrue();
+        assertThat(store.generations()).hasSize(1);
+        assertThat(store.header().generation()).isEqualTo(generation);
+        requireHolds(GenerationStore.open(directory, base), guest);
+        assertThat(filesIn(directory)).hasSize(4);
+        pause(store, guest);
+        requireHolds(store, guest);
+    }
+
+    @Test
+    void aMergeThatAPauseOvertakesChangesNothing() throws IOException {
+        AtomicBoolean overtake = new AtomicBoolean();
+        List<GenerationStore> stores = new ArrayList<>();
+        GenerationStore store = GenerationStore.open(directory, base, step -> {
+            if (step == StoreStep.DIFF_WRITTEN && overtake.getAndSet(false)) {
+                guest.fill(7, 99);
+                pause(stores.getFirst(), guest);
+            }
+        });
+        stores.add(store);
+        for (int round = 0; round < 3; round++) {
+            guest.fill(round, 100 + round);
+            pause(store, guest);
+        }
+        overtake.set(true);
+        assertThat(store.merge()).isFalse();
+        assertThat(store.generations()).hasSize(4);
+        requireHolds(GenerationStore.open(directory, base), guest);
+    }
+
+    @Test
+    void aMergeDuringAPauseDoesNotDisturbIt() throws IOException {
+        GenerationStore store = GenerationStore.open(directory, base);
+        for (int round = 0; round < 3; round++) {
+            guest.fill(round, 100 + round);
+            pause(store, guest);
+        }
+        try (MemoryImage before = store.image();
+                Draft draft = store.begin()) {
+            SimulatedGuest then = guest.copy();
+            guest.fill(1, 7);
+            guest.drop(2);
+            draft.save(guest);
+            assertThat(store.merge()).isTrue();
+            draft.commit();
+            assertThat(before.firstDifference(then)).isEmpty();
+        }
+        requireHolds(GenerationStore.open(directory, base), guest);
+    }
+
+    @ParameterizedTest
+    @EnumSource(StoreStep.class)
+    void afterAFailureAtAnyStepTheStoreIsTheOldOrTheNewOneAndGoesOn(StoreStep failing) throws IOException {
+        AtomicBoolean armed = new AtomicBoolean();
+        GenerationStore store = GenerationStore.open(directory, base, step -> {
+            if (armed.get() && step == failing) {
+                armed.set(false);
+                throw new IllegalStateException("failed after " + step);
+            }
+        });
+        guest.fill(1, 11);
+        guest.fill(2, 12);
+        pause(store, guest);
+        SimulatedGuest old = guest.copy();
+        guest.fill(2, 0);
+        guest.fill(3, 13);
+        armed.set(true);
+        assertThatThrownBy(() -> pause(store, guest)).hasMessage("failed after " + failing);
+        boolean switched = failing.compareTo(StoreStep.MANIFEST_SWITCHED) >= 0;
+        requireHolds(store, switched ? guest : old);
+        requireHolds(GenerationStore.open(directory, base), switched ? guest : old);
+        pause(store, guest);
+        requireHolds(store, guest);
+        guest.fill(4, 9);
+        pause(store, guest);
+        SimulatedGuest merged = guest.copy();
+        armed.set(true);
+        assertThatThrownBy(store::merge).hasMessage("failed after " + failing);
+        requireHolds(store, merged);
+        store.merge();
+        requireHolds(GenerationStore.open(directory, base), merged);
+        assertThat(filesIn(directory)).hasSize(4);
+    }
+
+    /** What kill -9 leaves: the directory as it is at that moment, with no code running after it. */
+    @Test
+    void aProcessThatEndsAtAnyStepLeavesTheOldOrTheNewStoreWhole() throws IOException {
+        List<Path> copies = new ArrayList<>();
+        List<SimulatedGuest> wanted = new ArrayList<>();
+        SimulatedGuest[] held = {guest.copy()};
+        GenerationStore store = GenerationStore.open(directory, base, step -> {
+            Path copy = scratch.resolve("killed-" + copies.size() + "-" + step);
+            Command.of("cp", "-a", directory.toString(), copy.toString()).run();
+            copies.add(copy);
+            wanted.add(step.compareTo(StoreStep.MANIFEST_SWITCHED) >= 0 ? guest.copy() : held[0]);
+        });
+        for (int round = 0; round < 3; round++) {
+            guest.fill(round, 0);
+            guest.setByte(7 - round, 5, round + 1);
+            guest.drop(round + 1);
+            pause(store, guest);
+            held[0] = guest.copy();
+        }
+        store.merge();
+        assertThat(copies).hasSize(4 * StoreStep.values().length);
+        for (int i = 0; i < copies.size(); i++) {
+            GenerationStore again = GenerationStore.open(copies.get(i), base);
+            requireHolds(again, wanted.get(i));
+            assertThat(filesIn(copies.get(i)))
+                    .as("%s", copies.get(i))
+                    .hasSize(1 + 3 * again.generations().size());
+            pause(again, guest);
+            requireHolds(again, guest);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"header", "diff", "checksums", "device-state"})
+    void aMissingFileIsAnErrorThatNamesIt(String name) throws IOException {
+        BuildId build = pauseTwice();
+        Files.delete(directory.resolve(build.toString()).resolve(name));
+        requireDamage("the file " + name + " of generation " + build + " is missing");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"header", "diff", "checksums", "device-state"})
+    void anAlteredFileIsAnErrorThatNamesIt(String name) throws IOException {
+        BuildId build = pauseTwice();
+        Path file = directory.resolve(build.toString()).resolve(name);
+        byte[] content = Files.readAllBytes(file);
+        for (int at : new int[] {0, content.length / 2, content.length - 1}) {
+            byte[] altered = content.clone();
+            altered[at] ^= 1;
+            Files.write(file, altered);
+            requireDamage("the file " + name + " of generation " + build + " was altered");
+        }
+        Files.write(file, java.util.Arrays.copyOf(content, content.length - 1));
+        requireDamage("the file " + name + " of generation " + build);
+        Files.write(file, content);
+        requireHolds(GenerationStore.open(directory, base), guest);
+    }
+
+    private BuildId pauseTwice() {
+        GenerationStore store = GenerationStore.open(directory, base);
+        guest.fill(1, 11);
+        pause(store, guest);
+        guest.fill(2, 12);
+        try (Draft draft = store.begin()) {
+            draft.save(guest);
+            Files.writeString(draft.directory().resolve("device-state"), "state");
+            draft.commit();
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
+        return store.generations().getLast();
+    }
+
+    private void requireDamage(String message) {
+        assertThatThrownBy(() -> GenerationStore.open(directory, base).requireIntact())
+                .isInstanceOf(PlatformException.class)
+                .hasMessageContaining(message)
+                .hasMessageNotContaining(scratch.toString());
+        assertThatThrownBy(() -> GenerationStore.open(directory, base).merge()).hasMessageContaining(message);
+    }
+
+    @Test
+    void aMissingOrAlteredManifestOrAnotherBaseIsAnError() throws IOException {
+        pauseTwice();
+        Path manifest = directory.resolve("manifest");
+        byte[] content = Files.readAllBytes(manifest);
+        for (int at = 0; at < content.length; at++) {
+            byte[] altered = content.clone();
+            altered[at] ^= 1;
+            Files.write(manifest, altered);
+            requireDamage("its manifest was altered");
+        }
+        Files.delete(manifest);
+        requireDamage("its manifest is missing");
+        Files.write(manifest, content);
+        Base other = Base.flat(BuildId.named("other"), guest.bytes(), base.file());
+        assertThatThrownBy(() -> GenerationStore.open(directory, other)).hasMessageContaining("it builds on");
+        requireHolds(GenerationStore.open(directory, base), guest);
+    }
+
+    @Test
+    void whenTheDiskIsFullThePauseFailsAndTheOldContentStays() throws IOException {
+        Files.createDirectory(directory);
+        Command.of("mount", "-t", "tmpfs", "-o", "size=256k", "none", directory.toString())
+                .run();
+        try {
+            GenerationStore store = GenerationStore.open(directory, base);
+            guest.fill(1, 11);
+            pause(store, guest);
+            SimulatedGuest old = guest.copy();
+            Files.write(directory.resolve("ballast"), new byte[228 << 10]);
+            for (int page = 0; page < 8; page++) {
+                guest.fill(page, 20 + page);
+            }
+            assertThatThrownBy(() -> pause(store, guest))
+                    .isInstanceOfSatisfying(
+                            PlatformException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.DISK_FULL));
+            requireHolds(store, old);
+            Files.delete(directory.resolve("ballast"));
+            pause(store, guest);
+            requireHolds(GenerationStore.open(directory, base), guest);
+        } finally {
+            Command.of("umount", directory.toString()).run();
+        }
+    }
+
+    @Test
+    void aPackedBaseServesAsWell() throws IOException {
+        Path packed = scratch.resolve("packed");
+        Header generation0;
+        try (DiffWriter writer = new DiffWriter(packed, HeaderTest.U, guest.bytes())) {
+            byte[] page = new byte[4096];
+            for (int i = 0; i < 8; i++) {
+                guest.read(i * 4096L, java.nio.ByteBuffer.wrap(page));
+                writer.append(i, java.nio.ByteBuffer.wrap(page));
+            }
+            writer.finish();
+            generation0 = new Header(guest.bytes(), 0, HeaderTest.U, HeaderTest.U, writer.entries());
+        }
+        base = new Base(generation0, packed);
+        GenerationStore store = GenerationStore.open(directory, base);
+        guest.fill(0, 7);
+        guest.fill(5, 0);
+        guest.fill(6, 8);
+        pause(store, guest);
+        guest.drop(5);
+        guest.drop(0);
+        guest.fill(4, 1);
+        pause(store, guest);
+        requireHolds(GenerationStore.open(directory, base), guest);
+    }
+}
