@@ -44,12 +44,13 @@ public final class Draft implements AutoCloseable {
      */
     public record Saved(long compared, long changed, long reverted, long bytes) {}
 
-    Draft(GenerationStore store, Header parent, BuildId build, Path directory) throws IOException {
+    Draft(GenerationStore store, Header parent, BuildId build, Path directory, DiffWriter.Cache cache)
+            throws IOException {
         this.store = store;
         this.parent = parent;
         this.build = build;
         this.directory = directory;
-        this.diff = new DiffWriter(directory.resolve(DIFF), build, parent.memoryBytes());
+        this.diff = new DiffWriter(directory.resolve(DIFF), build, parent.memoryBytes(), cache);
     }
 
     public BuildId build() {

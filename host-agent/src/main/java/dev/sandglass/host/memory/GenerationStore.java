@@ -149,17 +149,17 @@ public final class GenerationStore {
             if (manifest.generations().size() >= GENERATIONS_MAX) {
                 merge();
             }
-            return draftOn(header);
+            return draftOn(header, DiffWriter.Cache.AVOID);
         }
     }
 
-    private Draft draftOn(Header parent) {
+    private Draft draftOn(Header parent, DiffWriter.Cache cache) {
         BuildId build = BuildId.random();
         Path draft = directory.resolve(DRAFT_PREFIX + build);
         try (Scope scope = Scope.open("begin a generation")) {
             Files.createDirectory(draft, ROOT_ONLY);
             scope.defer("draft", () -> removeTree(draft));
-            Draft begun = new Draft(this, parent, build, draft);
+            Draft begun = new Draft(this, parent, build, draft, cache);
             reached(StoreStep.DRAFT_MADE);
             scope.handOver();
             return begun;
@@ -278,7 +278,7 @@ public final class GenerationStore {
             return true;
         }
         try (MemoryImage image = verifiedImage();
-                Draft draft = draftOn(image.header())) {
+                Draft draft = draftOn(image.header(), DiffWriter.Cache.KEEP)) {
             copyPages(image, draft);
             draft.finishDiff();
             return replace(draft);

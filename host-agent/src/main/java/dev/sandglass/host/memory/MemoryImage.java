@@ -138,7 +138,10 @@ public final class MemoryImage implements AutoCloseable {
         return written;
     }
 
-    /** Offset of the first byte that {@code memory} has different; reads all of both. For checks. */
+    /**
+     * Offset of the first byte that {@code memory} has different. For checks: reads all of both, and a process that maps
+     * a sparse memfd makes its holes real pages when they are read.
+     */
     public OptionalLong firstDifference(PrivateMemory memory) throws IOException {
         if (memory.bytes() != header.memoryBytes()) {
             return OptionalLong.of(Math.min(memory.bytes(), header.memoryBytes()));

@@ -370,7 +370,7 @@ class GenerationStoreTest {
     void aPackedBaseServesAsWell() throws IOException {
         Path packed = scratch.resolve("packed");
         Header generation0;
-        try (DiffWriter writer = new DiffWriter(packed, HeaderTest.U, guest.bytes())) {
+        try (DiffWriter writer = new DiffWriter(packed, HeaderTest.U, guest.bytes(), DiffWriter.Cache.KEEP)) {
             byte[] page = new byte[4096];
             for (int i = 0; i < 8; i++) {
                 guest.read(i * 4096L, java.nio.ByteBuffer.wrap(page));

@@ -60,8 +60,8 @@ class HeaderTest {
 
     @Test
     void thePagesOfTheGoldenVectorsBecomeTheirEntries() throws Exception {
-        try (DiffWriter data = new DiffWriter(directory.resolve("a"), U, 16384);
-                DiffWriter later = new DiffWriter(directory.resolve("b"), V, 16384)) {
+        try (DiffWriter data = new DiffWriter(directory.resolve("a"), U, 16384, DiffWriter.Cache.AVOID);
+                DiffWriter later = new DiffWriter(directory.resolve("b"), V, 16384, DiffWriter.Cache.KEEP)) {
             data.append(0, page(1));
             data.append(1, page(0));
             data.append(2, page(2));

@@ -26,7 +26,7 @@ class ProcessMemoryTest {
 
     /** Maps descriptor 0's file in as many areas as asked for, and runs lines of Python from there on. */
     private static final String CHILD = """
-            import mmap, os, sys, ctypes, signal
+            import mmap, os, sys, time
             path, pages, areas = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
             P = 4096
             fd = os.open(path, os.O_RDONLY)
@@ -48,7 +48,7 @@ class ProcessMemoryTest {
             for line in sys.stdin:
                 if line.startswith('fork'):
                     pid = os.fork()
-                    print(pid if pid else 'child', flush=True) if pid else signal.pause()
+                    print(pid if pid else 'child', flush=True) if pid else time.sleep(30)
                     continue
                 exec(line)
                 print('done', flush=True)
