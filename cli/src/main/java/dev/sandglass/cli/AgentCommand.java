@@ -29,7 +29,7 @@ final class AgentCommand implements Callable<Integer> {
         StopSignals signals = StopSignals.install(context);
         int living;
         try (var progress = new ConsoleProgress(context.out(), false)) {
-            MachineCheck.require(context, settings, progress);
+            MachineCheck.requireForAgent(settings, progress);
             try (AgentProcess process = AgentProcess.start(settings, context.root(), progress)) {
                 context.out()
                         .println("The host agent serves " + process.address() + " and registers at "

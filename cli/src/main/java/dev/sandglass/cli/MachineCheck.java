@@ -14,10 +14,21 @@ final class MachineCheck {
     private MachineCheck() {}
 
     /** Installs packages that are missing where that is possible; what else is wrong ends the command. */
-    static void require(Context context, Settings settings, Progress progress)
+    static void require(Settings settings, Progress progress) throws IOException, InterruptedException {
+        require(
+                new Machine(settings.variables(), settings.home().path(), settings.listen(), false),
+                settings,
+                progress);
+    }
+
+    /** For an agent alone: the API's port is not its own, a control plane on the same machine may have it. */
+    static void requireForAgent(Settings settings, Progress progress) throws IOException, InterruptedException {
+        require(new Machine(settings.variables(), settings.home().path(), settings.listen(), true), settings, progress);
+    }
+
+    private static void require(Machine machine, Settings settings, Progress progress)
             throws IOException, InterruptedException {
         progress.step("checking the machine");
-        Machine machine = new Machine(settings.variables(), settings.home().path(), settings.listen(), false);
         List<Check> checks = machine.inspect();
         Packages packages = new Packages(settings.variables());
         boolean root = checks.stream().anyMatch(check -> check.name().equals("root") && check.status() == Status.OK);

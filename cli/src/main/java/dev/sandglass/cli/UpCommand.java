@@ -46,7 +46,7 @@ final class UpCommand implements Callable<Integer> {
         StopSignals signals = StopSignals.install(context);
         boolean terminal = Terminal.isTerminal(1);
         try (var progress = new ConsoleProgress(context.out(), terminal)) {
-            MachineCheck.require(context, settings, progress);
+            MachineCheck.require(settings, progress);
             LocalServer server = LocalServer.start(settings, context.root(), progress);
             progress.finish();
             greet(settings, server);

@@ -9,7 +9,7 @@ import java.util.Optional;
  * SANDGLASS_HOME/installation, made once; programs with homes of their own on other machines get the same values by
  * {@value #ID_KEY} and {@value #TOKEN_KEY}.
  *
- * @param id lower-case letters and digits, 8 to 32; names of kernel objects begin with it
+ * @param id lower-case letters and digits, 8 to 32
  * @param agentToken what control plane and host agents present to each other, at least 32 characters
  */
 public record Installation(String id, String agentToken) {

@@ -37,6 +37,8 @@ public final class HostAgent implements AutoCloseable {
     /** What a sandbox gets when its creator does not say. */
     private static final Shape DEFAULT_SHAPE = new Shape("base", 1, 512);
 
+    private static final String HOST_PREFIX = "host";
+
     /** Set by crash tests only, see {@link Steps}. */
     private static final String FAILPOINT_PROPERTY = "sandglass.failpoint";
 
@@ -81,13 +83,11 @@ public final class HostAgent implements AutoCloseable {
         Processes processes = scope.own(Processes.open());
         QemuVmm vmm = scope.own(QemuVmm.probe(
                 processes, qemu(configuration), () -> images.requireVerified().kernel()));
-        Networks networks = scope.own(Networks.open(network(configuration)));
-        Host host = new Host(
-                vmm,
-                new Qcow2Disks(),
-                networks,
-                Cgroups.detect(configuration.installation()),
-                configuration.rootDiskBytes());
+        String hostId = hostId(configuration.home());
+        // Agents of one installation may share a machine: what each owns in the kernel is named after its host.
+        String owner = hostId.substring(HOST_PREFIX.length());
+        Networks networks = scope.own(Networks.open(network(owner, configuration)));
+        Host host = new Host(vmm, new Qcow2Disks(), networks, Cgroups.detect(owner), configuration.rootDiskBytes());
         Steps steps = new Steps(Optional.ofNullable(System.getProperty(FAILPOINT_PROPERTY)));
         TemplateStore store = new TemplateStore(configuration.templatesDirectory(), images, Clock.systemUTC());
         Admission admission = new Admission(configuration);
@@ -97,7 +97,6 @@ public final class HostAgent implements AutoCloseable {
         Sandboxes sandboxes = scope.own(new Sandboxes(host, ledger, admission, templates, steps));
         Capacity capacity =
                 new Capacity(admission, sandboxes::living, vmm.acceleration().accelerator());
-        String hostId = hostId(configuration.home());
         HostAgentGrpc service = new HostAgentGrpc(
                 sandboxes, new HostAgentGrpc.Identity(configuration.installation(), hostId, VERSION), capacity);
 
@@ -131,9 +130,9 @@ public final class HostAgent implements AutoCloseable {
         return new QemuConfiguration(standard.binary(), choice, standard.translationCacheMb());
     }
 
-    private static NetworkConfiguration network(HostAgentConfiguration configuration) {
+    private static NetworkConfiguration network(String owner, HostAgentConfiguration configuration) {
         return NetworkConfiguration.standard(
-                configuration.installation(),
+                owner,
                 configuration.home(),
                 configuration.dns().orElseGet(Resolver::ofHost),
                 configuration.slotPoolSize());
@@ -152,7 +151,7 @@ public final class HostAgent implements AutoCloseable {
         Path file = home.resolve("host-id");
         try {
             if (!Files.exists(file)) {
-                DurableFile.write(file, ("host" + Ids.randomCharacters(20)).getBytes(StandardCharsets.US_ASCII));
+                DurableFile.write(file, (HOST_PREFIX + Ids.randomCharacters(20)).getBytes(StandardCharsets.US_ASCII));
             }
             return Files.readString(file).strip();
         } catch (IOException e) {

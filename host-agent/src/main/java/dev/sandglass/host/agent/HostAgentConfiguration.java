@@ -8,8 +8,7 @@ import java.util.Optional;
  * What one host agent is told at its start.
  *
  * @param home SANDGLASS_HOME, owned by this agent: sandboxes, templates, ledger
- * @param installation opaque id of the installation, lower-case letters and digits; names of kernel objects begin with
- *     it
+ * @param installation opaque id of the installation, lower-case letters and digits
  * @param agentToken shared secret that callers of the gRPC service present
  * @param imagesDirectory where the boot images have been built
  * @param forcedAccelerator kvm or tcg; empty: KVM where it really works, else TCG
