@@ -5,6 +5,7 @@ import dev.sandglass.host.linux.Linux;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -78,6 +79,22 @@ final class SlotRegistry {
         } catch (IOException e) {
             throw new UncheckedIOException("make " + directory, e);
         }
+        removeUnfinished();
+    }
+
+    /** What an agent of this installation was writing when it was killed; there is one at a time. */
+    private void removeUnfinished() {
+        try (DirectoryStream<Path> unfinished = Files.newDirectoryStream(directory, draftPrefix() + "*")) {
+            for (Path draft : unfinished) {
+                Files.deleteIfExists(draft);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("clear " + directory, e);
+        }
+    }
+
+    private String draftPrefix() {
+        return ".claim-" + mine.installation + "-";
     }
 
     Claim mine() {
@@ -87,7 +104,7 @@ final class SlotRegistry {
     /** False if somebody has it, ourselves included. */
     boolean claim(int index) {
         try {
-            Path claim = Files.createTempFile(directory, ".claim-", "");
+            Path claim = Files.createTempFile(directory, draftPrefix(), "");
             try {
                 Files.writeString(claim, mine.text());
                 Files.createLink(file(index), claim);
