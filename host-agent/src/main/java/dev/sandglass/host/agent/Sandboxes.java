@@ -141,12 +141,15 @@ final class Sandboxes implements AutoCloseable {
                 Instant.now(),
                 new SandboxState.Creating()));
         Deadline deadline = Deadline.after(CREATE_TIMEOUT);
+        awaitTurn(deadline);
         try (Sandbox.Operation _ = sandbox.begin("create", deadline)) {
             if (damaged.containsKey(wanted.id()) || sandboxes.putIfAbsent(wanted.id(), sandbox) != null) {
                 throw new PlatformException(
                         ErrorCode.ALREADY_EXISTS, "Sandbox " + wanted.id() + " exists on this host already.");
             }
             start(sandbox, template, promise, deadline);
+        } finally {
+            restoring.release();
         }
         promise.started();
         log.info("sandbox={} state=running template={}", wanted.id(), template.id());
@@ -156,7 +159,6 @@ final class Sandboxes implements AutoCloseable {
     private void start(Sandbox sandbox, Template template, Admission.Promise promise, Deadline deadline) {
         String name = sandbox.id().value();
         Ledger.Entry entry = sandbox.entry();
-        awaitTurn(deadline);
         try (Scope scope = Scope.open("create sandbox " + name)) {
             scope.defer("forget " + name, () -> sandboxes.remove(sandbox.id(), sandbox));
             scope.defer("files of " + name, () -> Host.removeDirectory(ledger.directory(sandbox.id())));
@@ -169,9 +171,9 @@ final class Sandboxes implements AutoCloseable {
             template.requireIntact();
             Disk disk = steps.call(
                     Step.CREATE_DISK, name, () -> host.createDisk(ledger.directory(sandbox.id()), template, deadline));
+            scope.defer("cgroup of " + name, () -> host.cgroups().remove(name));
             Cgroup cgroup = steps.call(
                     Step.CREATE_CGROUP, name, () -> host.createCgroup(name, entry.vcpus(), entry.memoryMb()));
-            scope.defer("cgroup of " + name, () -> host.cgroups().remove(name));
             VirtualMachine vm = steps.call(
                     Step.CREATE_RESTORE,
                     name,
@@ -206,8 +208,6 @@ final class Sandboxes implements AutoCloseable {
             steps.run(Step.CREATE_ACKNOWLEDGE, name, () -> ledger.write(running));
             scope.handOver();
             publishRunning(sandbox, running, new Sandbox.Live(slot, vm, guest, promise));
-        } finally {
-            restoring.release();
         }
     }
 
@@ -242,8 +242,8 @@ final class Sandboxes implements AutoCloseable {
 
     private void noticeDeath(Sandbox sandbox, Sandbox.Live dead, ExitStatus status) {
         try (Sandbox.Operation _ = sandbox.begin("clean up", Deadline.after(DESTROY_TIMEOUT))) {
-            if (!dead.equals(sandbox.live())) {
-                return; // destroyed meanwhile
+            if (!dead.equals(sandbox.live()) || !(sandbox.entry().state() instanceof SandboxState.Running)) {
+                return; // being destroyed, or destroyed meanwhile
             }
             String stderr = dead.vm().stderrTail();
             log.warn("sandbox={} state=stopped exit={} stderr={}", sandbox.id(), status, stderr);
@@ -283,8 +283,9 @@ final class Sandboxes implements AutoCloseable {
     void destroy(SandboxId id) {
         Sandbox sandbox = sandboxes.get(id);
         if (sandbox == null) {
-            if (damaged.remove(id) != null) {
+            if (damaged.containsKey(id)) {
                 removeRemains(id);
+                damaged.remove(id);
             }
             return;
         }
@@ -297,7 +298,7 @@ final class Sandboxes implements AutoCloseable {
                     ? sandbox.entry()
                     : sandbox.entry().with(new SandboxState.Destroying());
             steps.run(Step.DESTROY_LEDGER, id.value(), () -> ledger.write(destroying));
-            sandbox.publish(destroying, null);
+            sandbox.publish(destroying, live); // kept until released: a removal that fails is tried again
             if (live != null) {
                 live.guest().close();
                 steps.run(Step.DESTROY_VM, id.value(), () -> live.vm().kill(Deadline.after(DESTROY_TIMEOUT)));
@@ -305,6 +306,7 @@ final class Sandboxes implements AutoCloseable {
                 live.promise().close();
             }
             removeRemains(id);
+            sandbox.publish(destroying, null);
             sandboxes.remove(id, sandbox);
         }
         log.info("sandbox={} state=destroyed", id);
