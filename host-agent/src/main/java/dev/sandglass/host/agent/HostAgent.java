@@ -28,7 +28,8 @@ import java.util.Optional;
 import java.util.function.Consumer;
 
 /**
- * The host agent of one machine. Starting it adopts what an earlier agent left; closing it lets the VMs live on. One per SANDGLASS_HOME at a time, which the caller sees to. Thread-safe.
+ * The host agent of one machine. Starting it adopts what an earlier agent left; closing it lets the VMs live on. One per
+ * SANDGLASS_HOME at a time, which the caller sees to. Thread-safe.
  */
 public final class HostAgent implements AutoCloseable {
     /** Sent with every handshake. */
