@@ -105,7 +105,7 @@ final class MicrovmBoot implements ColdBoot {
             long begin = System.nanoTime();
             VirtualMachine machine = vmm.boot(
                     plan(place, disk, slot),
-                    new BootSource(images.kernel(), images.initramfs(), images.kernelArguments(), memory),
+                    new BootSource(images.kernel(), images.initramfs(), images.kernelArguments(), memory, true),
                     deadline);
             once.defer("VM", () -> machine.kill(Deadline.after(KILL)));
             GuestClient guest = once.own(GuestClient.awaitReady(

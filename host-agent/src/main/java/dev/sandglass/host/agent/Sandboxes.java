@@ -18,6 +18,7 @@ import dev.sandglass.host.process.Cgroup;
 import dev.sandglass.host.process.ExitStatus;
 import dev.sandglass.host.process.ProcessIdentity;
 import dev.sandglass.host.vmm.FrozenState;
+import dev.sandglass.host.vmm.MemoryLoader;
 import dev.sandglass.host.vmm.VirtualMachine;
 import java.net.InetSocketAddress;
 import java.security.SecureRandom;
@@ -187,7 +188,8 @@ final class Sandboxes implements AutoCloseable {
                                             disk,
                                             slot,
                                             cgroup),
-                                    new FrozenState(template.memory(), template.deviceState()),
+                                    new FrozenState(template.memory(), template.deviceState(), false),
+                                    MemoryLoader.NONE,
                                     deadline));
             scope.defer("VM of " + name, () -> vm.kill(Deadline.after(DESTROY_TIMEOUT)));
             steps.run(Step.CREATE_CONTINUE, name, () -> vm.continueVcpus(deadline));

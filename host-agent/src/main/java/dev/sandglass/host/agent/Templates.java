@@ -215,7 +215,8 @@ final class Templates implements AutoCloseable {
                                             disk,
                                             slot,
                                             cgroup),
-                                    new BootSource(boot.kernel(), boot.initramfs(), boot.kernelArguments(), memory),
+                                    new BootSource(
+                                            boot.kernel(), boot.initramfs(), boot.kernelArguments(), memory, true),
                                     deadline));
             scope.defer("VM", () -> vm.kill(Deadline.after(KILL_TIMEOUT)));
             steps.run(Step.FREEZE_WARM, name, () -> warm(slot, deadline));

@@ -6,6 +6,8 @@ import dev.sandglass.host.linux.FileDescriptor;
  * What a machine is restored from; both belong to the caller.
  *
  * @param memory sealed memfd with the frozen memory, mapped privately: the pages a VM does not write are shared by all
- * @param deviceState what {@link VirtualMachine#saveTemplateState} wrote, in a file or memfd
+ * @param deviceState in a file or memfd
+ * @param devicesOnly true: what {@link VirtualMachine#saveDeviceState} wrote. False: what {@link
+ *     VirtualMachine#saveTemplateState} wrote
  */
-public record FrozenState(FileDescriptor memory, FileDescriptor deviceState) {}
+public record FrozenState(FileDescriptor memory, FileDescriptor deviceState, boolean devicesOnly) {}

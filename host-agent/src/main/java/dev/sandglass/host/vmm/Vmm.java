@@ -15,7 +15,7 @@ public interface Vmm extends AutoCloseable {
     VirtualMachine boot(MachinePlan plan, BootSource source, Deadline deadline);
 
     /** A machine with its state loaded and its vCPUs stopped: {@link VirtualMachine#continueVcpus} starts it. */
-    VirtualMachine restore(MachinePlan plan, FrozenState state, Deadline deadline);
+    VirtualMachine restore(MachinePlan plan, FrozenState state, MemoryLoader loader, Deadline deadline);
 
     /** A VM that an earlier agent started in {@code directory}. Of a dead one {@link VirtualMachine#exit} is complete. */
     VirtualMachine adopt(Path directory, ProcessIdentity identity);

@@ -78,7 +78,7 @@ abstract class VmmContractTest {
         TestPlace place = place();
         long bytes = Files.size(images.rootfs());
         List<BlockLayer> disk = place.diskOver(List.of(new BlockLayer(images.rootfs(), false)), bytes);
-        BootSource source = new BootSource(images.kernel(), images.initramfs(), images.kernelArguments(), memory);
+        BootSource source = new BootSource(images.kernel(), images.initramfs(), images.kernelArguments(), memory, true);
         VirtualMachine machine = owned(vmm.boot(place.plan(MEMORY_MB, disk), source, soon()));
         assertThat(firstAnswer(place, machine)).matches(WELCOME);
         machine.stopVcpus(soon());
@@ -270,7 +270,11 @@ abstract class VmmContractTest {
         List<BlockLayer> disk = place.diskOver(
                 List.of(new BlockLayer(frozen.disk, true), new BlockLayer(images.rootfs(), false)), frozen.diskBytes);
         try (FileDescriptor state = Linux.open(deviceState, Linux.O_RDONLY, 0)) {
-            return vmm.restore(place.plan(MEMORY_MB, disk), new FrozenState(frozen.memory, state), deadline);
+            return vmm.restore(
+                    place.plan(MEMORY_MB, disk),
+                    new FrozenState(frozen.memory, state, false),
+                    MemoryLoader.NONE,
+                    deadline);
         }
     }
 

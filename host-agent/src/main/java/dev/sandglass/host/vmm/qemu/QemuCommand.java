@@ -85,7 +85,7 @@ final class QemuCommand {
                 "",
                 source.kernel().toString(),
                 source.initramfs().toString());
-        argv.addAll(machine("on"));
+        argv.addAll(machine(source.sharedMemory() ? "on" : "off"));
         argv.addAll(List.of("-kernel", "/proc/self/fd/5", "-initrd", "/proc/self/fd/6"));
         argv.addAll(List.of(
                 "-append",
@@ -99,6 +99,10 @@ final class QemuCommand {
         List<String> argv = launcher(socketDirectory, frozen.memory().path(), state, "", "");
         argv.addAll(machine("off"));
         argv.addAll(List.of("-incoming", "defer"));
+        if (frozen.devicesOnly()) {
+            // Device state alone begins without the section that describes the machine.
+            argv.addAll(List.of("-global", "migration.send-configuration=off"));
+        }
         return argv;
     }
 

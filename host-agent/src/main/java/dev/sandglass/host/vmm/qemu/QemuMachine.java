@@ -8,6 +8,8 @@ import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.process.DetachedProcess;
 import dev.sandglass.host.process.ExitStatus;
 import dev.sandglass.host.process.ProcessIdentity;
+import dev.sandglass.host.vmm.DiskSwitch;
+import dev.sandglass.host.vmm.MemoryLoader;
 import dev.sandglass.host.vmm.VirtualMachine;
 import dev.sandglass.host.vmm.VmmFailed;
 import java.io.IOException;
@@ -108,6 +110,26 @@ final class QemuMachine implements VirtualMachine {
     }
 
     @Override
+    public boolean vcpusRunning(Deadline deadline) {
+        return qmp(deadline).execute("query-status", deadline).path("running").asBoolean(false);
+    }
+
+    @Override
+    public void saveDeviceState(Path file, Deadline deadline) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public long topDiskInode(Deadline deadline) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public DiskSwitch prepareDiskLayer(Path newTop, Deadline deadline) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
     public void saveTemplateState(Path deviceState, Deadline deadline) {
         QmpClient qmp = qmp(deadline);
         ignoreSharedMemory(qmp);
@@ -124,8 +146,14 @@ final class QemuMachine implements VirtualMachine {
     }
 
     /** The machine was started with {@code -S -incoming defer}: loads descriptor 8 and leaves the vCPUs stopped. */
-    void loadState(Deadline deadline) {
+    void loadState(MemoryLoader loader, Deadline deadline) {
         QmpClient qmp = qmp(deadline);
+        qmp.execute("query-status", deadline);
+        try {
+            loader.load(identity());
+        } catch (IOException e) {
+            throw new UncheckedIOException(name + ": load the memory; " + lastWords(), e);
+        }
         ignoreSharedMemory(qmp);
         migration(qmp, "migrate-incoming", "fd:8", deadline);
         String status = qmp.execute("query-status", deadline).path("status").asString("");

@@ -10,6 +10,7 @@ import dev.sandglass.host.process.Processes;
 import dev.sandglass.host.vmm.BootSource;
 import dev.sandglass.host.vmm.FrozenState;
 import dev.sandglass.host.vmm.MachinePlan;
+import dev.sandglass.host.vmm.MemoryLoader;
 import dev.sandglass.host.vmm.VirtualMachine;
 import dev.sandglass.host.vmm.Vmm;
 import dev.sandglass.host.vmm.VmmIdentity;
@@ -80,9 +81,9 @@ public final class QemuVmm implements Vmm {
     }
 
     @Override
-    public VirtualMachine restore(MachinePlan plan, FrozenState state, Deadline deadline) {
+    public VirtualMachine restore(MachinePlan plan, FrozenState state, MemoryLoader loader, Deadline deadline) {
         return start(plan, deadline, control -> command(plan).restore(control, state), machine -> {
-            machine.loadState(deadline);
+            machine.loadState(loader, deadline);
         });
     }
 
