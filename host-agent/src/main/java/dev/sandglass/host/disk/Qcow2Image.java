@@ -102,16 +102,26 @@ final class Qcow2Image {
 
     /** Whether {@code file} begins like an image that QEMU would open. */
     static boolean isImage(Path file) throws IOException {
+        ByteBuffer start = start(file);
+        return !start.hasRemaining()
+                && start.getInt(0) == MAGIC
+                && start.getInt(VERSION_OFFSET) == VERSION
+                && start.getLong(SIZE_OFFSET) > 0;
+    }
+
+    /** Of an image: its size for the guest. */
+    static long virtualBytes(Path file) throws IOException {
+        return start(file).getLong(SIZE_OFFSET);
+    }
+
+    private static ByteBuffer start(Path file) throws IOException {
         ByteBuffer start = ByteBuffer.allocate(HEADER_BYTES);
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
             while (start.hasRemaining() && channel.read(start) >= 0) {
                 // Until the header is whole or the file ends.
             }
         }
-        return !start.hasRemaining()
-                && start.getInt(0) == MAGIC
-                && start.getInt(VERSION_OFFSET) == VERSION
-                && start.getLong(SIZE_OFFSET) > 0;
+        return start;
     }
 
     private static void write(FileChannel channel, long offset, ByteBuffer content) throws IOException {

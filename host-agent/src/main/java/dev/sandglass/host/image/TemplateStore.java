@@ -32,7 +32,7 @@ import org.slf4j.LoggerFactory;
 public final class TemplateStore {
     private static final String MEMORY = "memory";
     private static final String STATE = "state";
-    private static final String DISK = "disk.qcow2";
+    private static final String DISK = "disk-0001.qcow2";
     private static final String LOCK = "lock";
     private static final String DRAFT_PREFIX = ".draft-";
     private static final String ID_PREFIX = "tpl";
@@ -63,7 +63,7 @@ public final class TemplateStore {
     }
 
     /**
-     * A template in the making: its directory, in which the caller puts the disk ({@code disk.qcow2}) and the device
+     * A template in the making: its directory, in which the caller puts the disk ({@code disk-0001.qcow2}) and the device
      * state. Closing it removes the directory unless it was published.
      */
     public static final class Draft implements AutoCloseable {

@@ -7,7 +7,7 @@
  * images/current                   digest of the image that new templates are made from
  * images/DIGEST/                   kernel modules initramfs rootfs.ext4 manifest.json
  * images/.build-*                  being built; of a dead builder when the lock is free
- * templates/ID/                    memory (sparse) state disk.qcow2 manifest.json
+ * templates/ID/                    memory (sparse) state disk-0001.qcow2 manifest.json
  * templates/.draft-*               being frozen; of a dead agent when its lock is free
  * </pre>
  *

@@ -1,6 +1,7 @@
 package dev.sandglass.host.memory;
 
 import java.nio.file.Path;
+import java.util.List;
 
 /**
  * What a guest's memory was before it changed anything: a template's memory. It must be what it was when the first
@@ -19,5 +20,16 @@ public record Base(Header header, Path file) {
     /** A file with every page at its own place. */
     public static Base flat(BuildId build, long memoryBytes, Path file) {
         return new Base(Header.flat(build, memoryBytes), file);
+    }
+
+    /**
+     * All zero: what a guest that was not cloned began with.
+     *
+     * @param emptyMemfd what it had mapped; never read
+     */
+    public static Base zero(long memoryBytes, Path emptyMemfd) {
+        BuildId build = BuildId.named("all zero");
+        Entry all = new Entry(0, memoryBytes, BuildId.ZERO_FILL, 0);
+        return new Base(new Header(memoryBytes, 0, build, build, List.of(all)), emptyMemfd);
     }
 }

@@ -267,6 +267,54 @@ public final class GenerationStore {
     }
 
     /**
+     * The newest content, attachments included, as a store of its own at another place, durably: both share files by
+     * hard links, and neither notices what becomes of the other. After a failure nothing is there. Not checked for
+     * damage, which both have then.
+     *
+     * @param newDirectory on the same file system; does not exist, its parent does
+     */
+    public synchronized void linkTo(Path newDirectory) {
+        Path parent = newDirectory.toAbsolutePath().getParent();
+        if (parent == null) {
+            throw new IllegalArgumentException("not a directory to be made: " + newDirectory);
+        }
+        try (Scope scope = Scope.open("link generations")) {
+            Files.createDirectory(newDirectory, ROOT_ONLY);
+            scope.defer("new store", () -> removeTree(newDirectory));
+            for (Manifest.Generation generation : manifest.generations()) {
+                link(generation.build(), newDirectory.resolve(generation.build().toString()));
+            }
+            Linux.fsyncDirectory(newDirectory);
+            reached(StoreStep.LINKS_MADE);
+            DurableFile.write(newDirectory.resolve(MANIFEST), manifest.encode());
+            Linux.fsyncDirectory(parent);
+            reached(StoreStep.LINKS_COMMITTED);
+            scope.handOver();
+        } catch (IOException | UncheckedIOException | LinuxException e) {
+            throw failed("keep the sandbox's saved memory as a snapshot", e);
+        }
+    }
+
+    @GuardedBy("this")
+    private void link(BuildId build, Path to) throws IOException {
+        Files.createDirectory(to, ROOT_ONLY);
+        for (String name : filesOf(build)) {
+            Files.createLink(to.resolve(name), files.file(build, name));
+        }
+        Linux.fsyncDirectory(to);
+    }
+
+    /** Names of what belongs to a generation. */
+    @GuardedBy("this")
+    private Set<String> filesOf(BuildId build) {
+        Set<String> names = new HashSet<>(Set.of(Draft.HEADER, Draft.DIFF, Draft.CHECKSUMS));
+        if (build.equals(header.build())) {
+            manifest.attachments().forEach(attachment -> names.add(attachment.name()));
+        }
+        return names;
+    }
+
+    /**
      * Copies all generations into one with the same content; the files' contents are checked on the way, so that damage
      * is not given a new checksum. Meant for the background: saving goes on meanwhile, and if a generation was committed
      * before this was done, nothing is changed.
@@ -433,10 +481,7 @@ public final class GenerationStore {
 
     @GuardedBy("this")
     private void removeStrangers(BuildId build) throws IOException {
-        Set<String> known = new HashSet<>(Set.of(Draft.HEADER, Draft.DIFF, Draft.CHECKSUMS));
-        if (build.equals(header.build())) {
-            manifest.attachments().forEach(attachment -> known.add(attachment.name()));
-        }
+        Set<String> known = filesOf(build);
         for (String name : namesIn(directory.resolve(build.toString()))) {
             if (!known.contains(name)) {
                 Files.deleteIfExists(files.file(build, name));

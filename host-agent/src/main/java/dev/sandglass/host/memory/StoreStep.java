@@ -1,6 +1,6 @@
 package dev.sandglass.host.memory;
 
-/** What a store does to its directory, in this order; whatever happens after any of them, it is the old or the new one. */
+/** What a store does on disk, a commit or merge in this order; whatever happens after any of them, it is the old or the new one. */
 public enum StoreStep {
     /** The temporary directory exists. */
     DRAFT_MADE,
@@ -15,7 +15,12 @@ public enum StoreStep {
     /** It counts. */
     MANIFEST_SWITCHED,
     /** What nothing needs any more is gone. */
-    LEFTOVERS_REMOVED;
+    LEFTOVERS_REMOVED,
+
+    /** Of {@link GenerationStore#linkTo}: all files are at the other place, durably, where no manifest knows them yet. */
+    LINKS_MADE,
+    /** They are a store. */
+    LINKS_COMMITTED;
 
     /** Is told of each step right after it; may throw, as if the step after had failed. */
     @FunctionalInterface

@@ -278,7 +278,7 @@ final class HostAgentTest {
         assertThat(listed(id).orElseThrow().getError()).contains("signal 9");
         assertThatThrownBy(() -> exec(id, "/bin/true"))
                 .satisfies(failure -> assertThat(status(failure).getCode()).isEqualTo(Status.Code.FAILED_PRECONDITION));
-        assertThat(home.resolve("sandboxes/" + id + "/disk.qcow2")).isNotEmptyFile();
+        assertThat(home.resolve("sandboxes/" + id + "/disk-0001.qcow2")).isNotEmptyFile();
     }
 
     @Test

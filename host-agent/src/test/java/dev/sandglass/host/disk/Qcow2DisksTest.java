@@ -104,11 +104,11 @@ class Qcow2DisksTest extends DisksContract {
     @MethodSource("damagedImages")
     void aDamagedOneIsRefused(byte[] content) throws IOException {
         Path directory = Files.createDirectories(root.resolve("a"));
-        Files.write(directory.resolve("disk.qcow2"), content);
+        Files.write(directory.resolve("disk-0001.qcow2"), content);
         assertThatThrownBy(() -> disks.open(directory, List.of(base)))
                 .isInstanceOf(IllegalStateException.class)
-                .hasMessageContaining("disk.qcow2");
-        DiskLayer layer = new DiskLayer(directory.resolve("disk.qcow2"), DiskLayer.Format.QCOW2);
+                .hasMessageContaining("disk-0001.qcow2");
+        DiskLayer layer = new DiskLayer(directory.resolve("disk-0001.qcow2"), DiskLayer.Format.QCOW2);
         assertThatThrownBy(() -> create("b", MIB, layer, base)).isInstanceOf(IllegalStateException.class);
     }
 

@@ -79,7 +79,7 @@ final class TemplateStoreTest {
         assertThat(read(template.deviceState(), 0, 5)).isEqualTo("state".getBytes(StandardCharsets.US_ASCII));
         assertThat(template.guestToken()).isEqualTo(TOKEN);
         assertThat(template.diskFilesTopFirst())
-                .containsExactly(templates.resolve(template.id()).resolve("disk.qcow2"), bootImages.rootfs());
+                .containsExactly(templates.resolve(template.id()).resolve("disk-0001.qcow2"), bootImages.rootfs());
     }
 
     @Test
@@ -141,8 +141,8 @@ final class TemplateStoreTest {
                 new StoreFixture.Case("state empty", empty("state"), "state has 0 bytes"),
                 new StoreFixture.Case("state truncated", halve("state"), "state has"),
                 new StoreFixture.Case("state altered", alter("state"), "state was altered"),
-                new StoreFixture.Case("disk missing", remove("disk.qcow2"), "disk.qcow2 is missing"),
-                new StoreFixture.Case("disk altered", alter("disk.qcow2"), "disk.qcow2 was altered"));
+                new StoreFixture.Case("disk missing", remove("disk-0001.qcow2"), "disk-0001.qcow2 is missing"),
+                new StoreFixture.Case("disk altered", alter("disk-0001.qcow2"), "disk-0001.qcow2 was altered"));
     }
 
     @ParameterizedTest
@@ -258,7 +258,7 @@ final class TemplateStoreTest {
         write(memory, MEMORY_BYTES / 2, new byte[] {5});
         try (TemplateStore.Draft draft = store.begin(SHAPE)) {
             Files.writeString(draft.deviceState(), "state ".repeat(100));
-            Files.writeString(draft.directory().resolve("disk.qcow2"), "disk ".repeat(100));
+            Files.writeString(draft.directory().resolve("disk-0001.qcow2"), "disk ".repeat(100));
             return store.publish(draft, IDENTITY, bootImages, TOKEN, memory);
         }
     }

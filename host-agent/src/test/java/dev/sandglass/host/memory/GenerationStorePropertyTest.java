@@ -116,7 +116,7 @@ class GenerationStorePropertyTest {
         private void sabotagedPause() throws IOException {
             live();
             long before = store.header().generation();
-            sabotage.stepsLeft = random.nextInt(StoreStep.values().length);
+            sabotage.stepsLeft = random.nextInt(GenerationStoreTest.COMMIT_STEPS.size());
             try {
                 pause(false);
             } catch (IllegalStateException e) {
@@ -130,7 +130,7 @@ class GenerationStorePropertyTest {
         }
 
         private void sabotagedMerge() throws IOException {
-            sabotage.stepsLeft = random.nextInt(StoreStep.values().length);
+            sabotage.stepsLeft = random.nextInt(GenerationStoreTest.COMMIT_STEPS.size());
             try {
                 store.merge();
             } catch (IllegalStateException e) {

@@ -10,16 +10,20 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.FieldSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class GenerationStoreTest {
+    static final Set<StoreStep> COMMIT_STEPS = EnumSet.range(StoreStep.DRAFT_MADE, StoreStep.LEFTOVERS_REMOVED);
+
     @TempDir
     Path scratch;
 
@@ -207,7 +211,7 @@ class GenerationStoreTest {
     }
 
     @ParameterizedTest
-    @EnumSource(StoreStep.class)
+    @FieldSource("COMMIT_STEPS")
     void afterAFailureAtAnyStepTheStoreIsTheOldOrTheNewOneAndGoesOn(StoreStep failing) throws IOException {
         AtomicBoolean armed = new AtomicBoolean();
         GenerationStore store = GenerationStore.open(directory, base, step -> {
@@ -260,7 +264,7 @@ class GenerationStoreTest {
             held[0] = guest.copy();
         }
         store.merge();
-        assertThat(copies).hasSize(4 * StoreStep.values().length);
+        assertThat(copies).hasSize(4 * COMMIT_STEPS.size());
         for (int i = 0; i < copies.size(); i++) {
             GenerationStore again = GenerationStore.open(copies.get(i), base);
             requireHolds(again, wanted.get(i));
