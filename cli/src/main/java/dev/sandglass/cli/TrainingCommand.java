@@ -1,5 +1,6 @@
 package dev.sandglass.cli;
 
+import dev.sandglass.cli.server.ServerTraining;
 import java.io.BufferedReader;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -16,10 +17,12 @@ import java.util.Base64;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
 
 /**
  * What the build runs once, for the JVM to learn what short commands load (its AOT cache): it goes through them against
- * a server of a few lines that answers every one with the least that will do.
+ * a server of a few lines that answers every one with the least that will do. With {@code --server} it is the server
+ * that is gone through.
  */
 @Command(name = "training-run", hidden = true)
 final class TrainingCommand implements Callable<Integer> {
@@ -29,8 +32,19 @@ final class TrainingCommand implements Callable<Integer> {
     private static final String GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     private static final int SOCKET_MILLIS = 5_000;
 
+    @Option(names = "--server")
+    private boolean server;
+
     @Override
     public Integer call() throws Exception {
+        if (server) {
+            ServerTraining.run();
+            return 0;
+        }
+        return shortCommands();
+    }
+
+    private static int shortCommands() throws IOException {
         try (ServerSocket server = new ServerSocket(0, 16, InetAddress.getLoopbackAddress())) {
             Thread.ofPlatform().daemon().start(() -> serve(server));
             PrintStream nowhere = new PrintStream(OutputStream.nullOutputStream(), true, StandardCharsets.UTF_8);

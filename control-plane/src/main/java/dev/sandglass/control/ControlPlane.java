@@ -7,6 +7,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -33,6 +34,17 @@ public final class ControlPlane implements AutoCloseable {
      */
     public static ControlPlane start(
             ControlPlaneConfiguration configuration, Optional<EmbeddedAgent> agent, Progress progress) {
+        return startBeside(configuration, agent.map(here -> () -> here), progress);
+    }
+
+    /**
+     * Starts everything while the host agent of this process is still starting: the agent is asked for when the rest
+     * stands.
+     *
+     * @param agent waits until it serves; what it throws ends the start
+     */
+    public static ControlPlane startBeside(
+            ControlPlaneConfiguration configuration, Optional<Supplier<EmbeddedAgent>> agent, Progress progress) {
         ControlPlane started = new ControlPlane(configuration, new Wiring(configuration, agent, progress));
         log.atInfo().addKeyValue("url", started.url()).log("control plane serves");
         return started;

@@ -30,6 +30,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /** Everything the control plane consists of, made in order and closed in reverse. One line for each feature. */
 final class Wiring implements AutoCloseable {
@@ -42,7 +43,7 @@ final class Wiring implements AutoCloseable {
     final WebServer server;
     final Optional<HostRegistry> registry;
 
-    Wiring(ControlPlaneConfiguration configuration, Optional<EmbeddedAgent> agent, Progress progress) {
+    Wiring(ControlPlaneConfiguration configuration, Optional<Supplier<EmbeddedAgent>> agent, Progress progress) {
         try {
             Telemetry telemetry = own(new Telemetry());
             DatabaseAddress address =
@@ -79,7 +80,7 @@ final class Wiring implements AutoCloseable {
 
             progress.step("connecting the host agent");
             HostMonitor monitor = own(new HostMonitor(hosts, hostStore));
-            agent.ifPresent(here -> {
+            agent.map(Supplier::get).ifPresent(here -> {
                 monitor.embedded(here.hostId(), here.channel());
                 sandboxes.interrupted(here.hostId());
             });

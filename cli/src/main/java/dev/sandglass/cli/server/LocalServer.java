@@ -34,10 +34,16 @@ public final class LocalServer implements AutoCloseable {
         try {
             settings = ServerSettings.read(plain);
             // With an agent elsewhere this is a control plane with a database, and nothing more.
-            host = settings.control().hostAgent().isPresent()
-                    ? Optional.empty()
-                    : Optional.of(startHost(home, recipes, progress));
-            controlPlane = own(ControlPlane.start(settings.control(), host.map(LocalHost::embedded), progress));
+            if (settings.control().hostAgent().isPresent()) {
+                host = Optional.empty();
+                controlPlane = own(ControlPlane.start(settings.control(), Optional.empty(), progress));
+            } else {
+                own(requireLock(home, Role.AGENT));
+                StartingPlane starting = StartingPlane.start(settings.control());
+                host = Optional.of(startHost(starting, home, recipes, progress));
+                progress.step("starting the database and the API");
+                controlPlane = own(starting.finish(host.get().embedded()));
+            }
             progress.step("preparing the local key");
             shareAccess(ensureAccess(home, controlPlane));
             Running running = new Running(ProcessHandle.current().pid(), controlPlane.url());
@@ -66,16 +72,21 @@ public final class LocalServer implements AutoCloseable {
         return new LocalServer(new Settings(variables), Optional.empty(), progress);
     }
 
-    private LocalHost startHost(Home home, Optional<Path> recipes, Progress progress) throws IOException {
-        own(requireLock(home, Role.AGENT));
-        if (recipes.isPresent()) {
-            LocalHost.buildImages(recipes.get(), home, progress);
+    private LocalHost startHost(StartingPlane waiting, Home home, Optional<Path> recipes, Progress progress)
+            throws IOException {
+        try {
+            if (recipes.isPresent()) {
+                LocalHost.buildImages(recipes.get(), home, progress);
+            }
+            LocalHost started = own(LocalHost.start(settings, progress));
+            if (recipes.isPresent()) {
+                started.agent().ensureDefaultTemplate(progress);
+            }
+            return started;
+        } catch (IOException | RuntimeException e) {
+            waiting.giveUp(e);
+            throw e;
         }
-        LocalHost host = own(LocalHost.start(settings, progress));
-        if (recipes.isPresent()) {
-            host.agent().ensureDefaultTemplate(progress);
-        }
-        return host;
     }
 
     static Home.Lock requireLock(Home home, Role role) throws IOException {

@@ -51,7 +51,6 @@ public final class ImageBuilder {
     /** Downloads at slow lines included. */
     private static final Duration RECIPE = Duration.ofMinutes(30);
 
-    private static final Duration ASK = Duration.ofSeconds(30);
     private static final Logger LOG = LoggerFactory.getLogger(ImageBuilder.class);
 
     private final Path recipes;
@@ -94,8 +93,8 @@ public final class ImageBuilder {
     }
 
     /**
-     * The image that today's inputs make, built where needed: half a minute the first time, a third of a second when
-     * nothing has changed.
+     * The image that today's inputs make, built where needed: half a minute the first time, milliseconds when nothing has
+     * changed. What was at hand is not read: {@link ImageStore#require} does that before anything is booted from it.
      */
     public BootImages build(Progress progress) {
         try {
@@ -137,7 +136,7 @@ public final class ImageBuilder {
     private BootImages build(SortedMap<String, String> wanted, Progress progress) throws RecipeFailed {
         Optional<Image> whole = current(wanted);
         if (whole.isPresent()) {
-            return store.require(whole.get().digest());
+            return whole.get().bootImages();
         }
         if (!wanted.containsKey("kernel.version")) {
             throw new RecipeFailed("apt does not know which kernel it would install.", "");
@@ -282,25 +281,7 @@ public final class ImageBuilder {
     }
 
     private SortedMap<String, String> inputs() {
-        TreeMap<String, String> inputs = new TreeMap<>();
-        try {
-            RecipeRun.of(
-                            List.of(
-                                    "sh",
-                                    recipes.resolve("inputs.sh")
-                                            .toAbsolutePath()
-                                            .toString()),
-                            ASK)
-                    .run(line -> {
-                        String[] words = line.split(" ", 2);
-                        if (words.length == 2) {
-                            inputs.put(words[0], words[1]);
-                        }
-                    });
-        } catch (RecipeFailed e) {
-            LOG.info("What could be built today is not known: {}", e.getMessage());
-            inputs.clear();
-        }
+        SortedMap<String, String> inputs = new AptInputs(recipes.resolve("inputs.sh"), directory).ask();
         inputs.put("kernel.recipe", sha256("kernel.sh", "archive.sh", "modules.txt"));
         inputs.put("initramfs.recipe", sha256("initramfs.sh", "archive.sh"));
         inputs.put("initramfs.agent", sha256(guestAgent));

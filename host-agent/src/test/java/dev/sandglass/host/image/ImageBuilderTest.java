@@ -108,7 +108,8 @@ final class ImageBuilderTest {
         assertThat(second.rootfs()).isRegularFile();
 
         StoreFixture.alter("rootfs.ext4").apply(images.resolve(second.digest()));
-        assertThatThrownBy(() -> builder().build(Progress.SILENT))
+        builder().build(Progress.SILENT);
+        assertThatThrownBy(() -> new ImageStore(images).requireVerified())
                 .isInstanceOf(PlatformException.class)
                 .hasMessageContaining("rootfs.ext4 was altered");
         Files.writeString(agent, "agent 3");
@@ -145,7 +146,7 @@ final class ImageBuilderTest {
 
         recipe("rootfs.sh", "truncate -s 8M \"$1/rootfs.ext4\"");
         BootImages built = builder().build(Progress.SILENT);
-        assertThat(names()).containsExactlyInAnyOrder(".lock", "current", built.digest());
+        assertThat(names()).containsExactlyInAnyOrder(".lock", ".inputs", "current", built.digest());
     }
 
     /** What a process of its own runs, to be killed. */
