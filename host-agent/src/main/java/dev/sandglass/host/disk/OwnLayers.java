@@ -21,6 +21,8 @@ record OwnLayers(Path directory, List<Integer> numbersTopFirst) {
     /** One in the making, or a leftover. */
     private static final String DRAFT = ".disk.draft";
 
+    private static final String SCRATCH = ".disk.scratch";
+
     static OwnLayers in(Path directory) throws IOException {
         List<Integer> numbers = new ArrayList<>();
         try (var files = Files.newDirectoryStream(directory, "disk-*.qcow2")) {
@@ -47,6 +49,11 @@ record OwnLayers(Path directory, List<Integer> numbersTopFirst) {
 
     static Path draft(Path directory) {
         return directory.resolve(DRAFT);
+    }
+
+    /** A file that a merge needs while it runs. */
+    static Path scratch(Path directory) {
+        return directory.resolve(SCRATCH);
     }
 
     boolean isEmpty() {

@@ -24,6 +24,16 @@ public final class Qcow2Disks implements Disks {
 
     private static final int MERGE_FROM = 8;
 
+    private final DiskStep.Observer observer;
+
+    public Qcow2Disks() {
+        this(DiskStep.Observer.NONE);
+    }
+
+    public Qcow2Disks(DiskStep.Observer observer) {
+        this.observer = observer;
+    }
+
     @Override
     public Disk create(Path directory, List<DiskLayer> base, long virtualBytes, Deadline deadline) {
         deadline.check("create a disk");
@@ -68,7 +78,7 @@ public final class Qcow2Disks implements Disks {
     }
 
     /** Above all others. */
-    private static Path add(OwnLayers layers, long virtualBytes, boolean durably) throws IOException {
+    private Path add(OwnLayers layers, long virtualBytes, boolean durably) throws IOException {
         Path draft = OwnLayers.draft(layers.directory());
         Path file = layers.next();
         try {
@@ -77,10 +87,12 @@ public final class Qcow2Disks implements Disks {
             if (durably) {
                 sync(draft);
             }
+            observer.reached(DiskStep.DRAFT_MADE);
             Files.move(draft, file, StandardCopyOption.ATOMIC_MOVE);
             if (durably) {
                 Linux.fsyncDirectory(layers.directory());
             }
+            observer.reached(DiskStep.LAYER_NAMED);
             return file;
         } catch (IOException | RuntimeException e) {
             Files.deleteIfExists(draft);
@@ -117,7 +129,7 @@ public final class Qcow2Disks implements Disks {
         }
     }
 
-    private static void link(List<Path> files, Path to) throws IOException {
+    private void link(List<Path> files, Path to) throws IOException {
         if (!OwnLayers.in(to).isEmpty()) {
             throw new IllegalStateException("there is a disk already in " + to);
         }
@@ -126,6 +138,7 @@ public final class Qcow2Disks implements Disks {
             for (Path file : files) {
                 sync(file);
                 made.add(Files.createLink(to.resolve(file.getFileName()), file));
+                observer.reached(DiskStep.LAYER_LINKED);
             }
             Linux.fsyncDirectory(to);
         } catch (IOException | RuntimeException e) {
@@ -167,7 +180,67 @@ public final class Qcow2Disks implements Disks {
 
     @Override
     public void merge(Path directory, List<DiskLayer> base, Deadline deadline) {
-        throw new UnsupportedOperationException("merge");
+        deadline.check("merge a disk's layers");
+        requireBase(base);
+        try {
+            OwnLayers layers = require(directory);
+            List<Path> frozen = layers.frozenTopFirst();
+            if (frozen.size() > 1) {
+                merge(directory, frozen, base, deadline);
+            }
+        } catch (IOException | LinuxException e) {
+            throw failure("merge a disk's layers", e);
+        }
+    }
+
+    /**
+     * The new layer takes the place of the uppermost of those it was made from. It has everything that the ones below
+     * it have, so these change nothing any more, whether they are still there, some of them, or gone.
+     */
+    private void merge(Path directory, List<Path> frozen, List<DiskLayer> base, Deadline deadline) throws IOException {
+        Path merged = OwnLayers.draft(directory);
+        Path scratch = OwnLayers.scratch(directory);
+        try {
+            removeUnfinished(directory);
+            for (Path layer : frozen) {
+                requirePlain(layer);
+            }
+            long virtualBytes = Qcow2Image.virtualBytes(frozen.getFirst());
+            Qcow2Image.create(merged, virtualBytes);
+            Qcow2Image.create(scratch, virtualBytes);
+            LayerMerge.run(frozen, merged, scratch, deadline);
+            Files.delete(scratch);
+            sync(merged);
+            LayerMerge.requireSame(over(base, frozen), over(base, List.of(merged)), deadline);
+            observer.reached(DiskStep.DRAFT_MADE);
+            Files.move(merged, frozen.getFirst(), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            Linux.fsyncDirectory(directory);
+            observer.reached(DiskStep.LAYER_NAMED);
+        } finally {
+            removeUnfinished(directory);
+        }
+        for (Path needless : frozen.subList(1, frozen.size()).reversed()) {
+            Files.deleteIfExists(needless);
+            observer.reached(DiskStep.LAYER_REMOVED);
+        }
+    }
+
+    private static List<DiskLayer> over(List<DiskLayer> base, List<Path> files) {
+        List<DiskLayer> chain = new ArrayList<>(OwnLayers.layers(files));
+        chain.addAll(base);
+        return chain;
+    }
+
+    /** A VMM that was taken over could have left a file that makes us read others. */
+    private static void requirePlain(Path layer) throws IOException {
+        if (!Qcow2Image.isPlain(layer)) {
+            throw new IllegalStateException("layer of a disk is damaged: " + layer);
+        }
+    }
+
+    private static void removeUnfinished(Path directory) throws IOException {
+        Files.deleteIfExists(OwnLayers.draft(directory));
+        Files.deleteIfExists(OwnLayers.scratch(directory));
     }
 
     @Override
@@ -179,7 +252,7 @@ public final class Qcow2Disks implements Disks {
             for (Path file : OwnLayers.in(directory).topFirst()) {
                 Files.deleteIfExists(file);
             }
-            Files.deleteIfExists(OwnLayers.draft(directory));
+            removeUnfinished(directory);
         } catch (IOException e) {
             throw failure("remove the disk in " + directory, e);
         }

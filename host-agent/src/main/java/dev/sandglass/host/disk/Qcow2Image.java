@@ -47,7 +47,10 @@ final class Qcow2Image {
     static final int SECTOR = 512;
 
     private static final int VERSION_OFFSET = 4;
+    private static final int BACKING_OFFSET = 8;
     private static final int SIZE_OFFSET = 24;
+    private static final int ENCRYPTION_OFFSET = 32;
+    private static final int FEATURES_OFFSET = 72;
 
     private Qcow2Image() {}
 
@@ -107,6 +110,15 @@ final class Qcow2Image {
                 && start.getInt(0) == MAGIC
                 && start.getInt(VERSION_OFFSET) == VERSION
                 && start.getLong(SIZE_OFFSET) > 0;
+    }
+
+    /** Whether it is what {@link #create} makes, with content: it needs no other file, and opening it opens none. */
+    static boolean isPlain(Path file) throws IOException {
+        ByteBuffer start = start(file);
+        return isImage(file)
+                && start.getLong(BACKING_OFFSET) == 0
+                && start.getInt(ENCRYPTION_OFFSET) == 0
+                && start.getLong(FEATURES_OFFSET) == EXTENDED_L2;
     }
 
     /** Of an image: its size for the guest. */

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.DeadlineExceeded;
+import dev.sandglass.host.linux.Linux;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -51,7 +52,7 @@ abstract class DisksContract {
         return Files.createDirectories(root.resolve(name));
     }
 
-    private static Deadline soon() {
+    static Deadline soon() {
         return Deadline.after(Duration.ofSeconds(10));
     }
 
@@ -197,5 +198,132 @@ abstract class DisksContract {
         assertThatThrownBy(() -> disks.create(directory, List.of(base), BASE_BYTES, Deadline.after(Duration.ZERO)))
                 .isInstanceOf(DeadlineExceeded.class);
         assertThat(directory).isEmptyDirectory();
+    }
+
+    Disk push(String name) {
+        return disks.push(root.resolve(name), List.of(base), soon());
+    }
+
+    private Path merged(String name) {
+        Path directory = root.resolve(name);
+        disks.merge(directory, List.of(base), soon());
+        return directory;
+    }
+
+    private long inode(Disk disk) {
+        return Linux.statx(disk.top().file()).inode();
+    }
+
+    @Test
+    void whatIsWrittenAfterAPushLeavesTheLayersBelowAsTheyAre() throws IOException {
+        Disk first = create("a", BASE_BYTES, base);
+        write(first, 0, MIB, 5);
+        byte[] frozen = Files.readAllBytes(first.top().file());
+        Disk second = push("a");
+        assertThat(second.own()).hasSize(2).endsWith(first.top());
+        write(second, 4096, 4096, 6);
+        assertThat(holds(second, 0, 4096, 5)).isTrue();
+        assertThat(holds(second, 4096, 4096, 6)).isTrue();
+        assertThat(holds(second, 8192, MIB - 8192, 5)).isTrue();
+        assertThat(Files.readAllBytes(first.top().file())).isEqualTo(frozen);
+        assertThat(disks.open(root.resolve("a"), List.of(base))).isEqualTo(second);
+    }
+
+    @Test
+    void aSnapshotSharesWhatIsFrozenAndLivesOnWithoutItsSandbox() throws IOException {
+        write(create("a", BASE_BYTES, base), 0, MIB, 5);
+        write(push("a"), 0, 4096, 6);
+        disks.shareFrozen(root.resolve("a"), directory("snapshot"));
+        disks.shareAll(root.resolve("snapshot"), directory("clone"));
+        write(push("clone"), MIB, MIB, 7);
+        disks.remove(root.resolve("a"));
+        Disk snapshot = disks.open(root.resolve("snapshot"), List.of(base));
+        assertThat(holds(snapshot, 0, MIB, 5)).isTrue();
+        assertThat(holds(snapshot, MIB, MIB, 1)).isTrue();
+        disks.remove(root.resolve("snapshot"));
+        Disk clone = disks.open(root.resolve("clone"), List.of(base));
+        assertThat(holds(clone, 0, MIB, 5)).isTrue();
+        assertThat(holds(clone, MIB, MIB, 7)).isTrue();
+    }
+
+    @Test
+    void sharingNeedsSomethingFrozenAndAnEmptyPlace() throws IOException {
+        create("a", BASE_BYTES, base);
+        Path from = root.resolve("a");
+        Path to = directory("b");
+        assertThatThrownBy(() -> disks.shareFrozen(from, to)).isInstanceOf(IllegalStateException.class);
+        push("a");
+        disks.shareFrozen(from, to);
+        assertThatThrownBy(() -> disks.shareFrozen(from, to)).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> disks.shareAll(from, to)).isInstanceOf(IllegalStateException.class);
+        assertThat(disks.open(to, List.of(base)).own()).hasSize(1);
+    }
+
+    @Test
+    void aLayerThatNoMachineSwitchedToIsTakenOffAgain() throws IOException {
+        Disk first = create("a", BASE_BYTES, base);
+        write(first, 0, 4096, 5);
+        push("a");
+        Disk third = push("a");
+        Path directory = root.resolve("a");
+        assertThatThrownBy(() -> disks.discardAbove(directory, 1)).isInstanceOf(IllegalStateException.class);
+        assertThat(disks.open(directory, List.of(base))).isEqualTo(third);
+        disks.discardAbove(directory, inode(third));
+        assertThat(disks.open(directory, List.of(base))).isEqualTo(third);
+        disks.discardAbove(directory, inode(first));
+        assertThat(disks.open(directory, List.of(base))).isEqualTo(first);
+    }
+
+    @Test
+    void manyLayersBecomeTwoWithTheSameContentAndSharedOnesStay() throws IOException {
+        write(create("a", BASE_BYTES, base), 0, 8 * 4096, 3);
+        for (int layer = 1; layer < 8; layer++) {
+            assertThat(disks.mergeDue(root.resolve("a"))).isFalse();
+            write(push("a"), layer * 4096L, 4096, 10 + layer);
+        }
+        assertThat(disks.mergeDue(root.resolve("a"))).isTrue();
+        disks.shareFrozen(root.resolve("a"), directory("snapshot"));
+        long before = disks.open(root.resolve("a"), List.of(base)).allocatedBytes();
+        Disk disk = disks.open(merged("a"), List.of(base));
+        assertThat(disk.own()).hasSize(2);
+        assertThat(disk.allocatedBytes()).isLessThan(before);
+        assertThat(holds(disk, 0, 4096, 3)).isTrue();
+        for (int layer = 1; layer < 8; layer++) {
+            assertThat(holds(disk, layer * 4096L, 4096, 10 + layer)).isTrue();
+        }
+        assertThat(holds(disk, 8 * 4096, MIB, 1)).isTrue();
+        Disk snapshot = disks.open(root.resolve("snapshot"), List.of(base));
+        assertThat(snapshot.own()).hasSize(7);
+        assertThat(holds(snapshot, 6 * 4096, 4096, 16)).isTrue();
+        assertThat(holds(snapshot, 7 * 4096, 4096, 3)).isTrue();
+        assertThat(disks.open(merged("a"), List.of(base))).isEqualTo(disk);
+    }
+
+    @Test
+    void aChainNeverGetsLongerThanItMay() throws IOException {
+        create("a", BASE_BYTES, base);
+        for (int layer = 1; layer < 40; layer++) {
+            Disk disk = push("a");
+            assertThat(disk.layers()).hasSizeLessThanOrEqualTo(16);
+            write(disk, layer * 4096L, 4096, layer);
+        }
+        Disk disk = disks.open(root.resolve("a"), List.of(base));
+        for (int layer = 1; layer < 40; layer++) {
+            assertThat(holds(disk, layer * 4096L, 4096, layer)).isTrue();
+        }
+    }
+
+    @Test
+    void aMergeWithoutTimeLeavesTheOldChain() throws IOException {
+        create("a", BASE_BYTES, base);
+        push("a");
+        Disk disk = push("a");
+        Path directory = root.resolve("a");
+        for (Duration time : List.of(Duration.ZERO, Duration.ofMillis(5))) {
+            assertThatThrownBy(() -> disks.merge(directory, List.of(base), Deadline.after(time)))
+                    .isInstanceOf(DeadlineExceeded.class);
+            assertThat(disks.open(directory, List.of(base))).isEqualTo(disk);
+        }
+        assertThat(directory.toFile().list()).hasSize(3);
     }
 }
