@@ -141,7 +141,7 @@ final class QemuCommand {
         // its first answer.
         argv.addAll(List.of(
                 "-device",
-                "virtio-blk-device,drive=layer0,werror=report,rerror=report",
+                "virtio-blk-device,drive=" + nodeName(0) + ",werror=report,rerror=report",
                 "-netdev",
                 "tap,id=net,ifname=" + plan.confinement().tap() + ",script=no,downscript=no",
                 "-device",
@@ -150,7 +150,7 @@ final class QemuCommand {
                 "virtio-rng-device"));
         // Console output goes round in memory: a guest that spams it fills no disk.
         argv.addAll(List.of("-chardev", "ringbuf,id=console,size=" + CONSOLE_BYTES, "-serial", "chardev:console"));
-        argv.addAll(List.of("-qmp", "unix:/proc/self/fd/7/" + QemuMachine.SOCKET + ",server=on,wait=off"));
+        argv.addAll(List.of("-qmp", "unix:" + ControlDirectory.socketName() + ",server=on,wait=off"));
         argv.addAll(List.of("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
         return argv;
     }
@@ -180,9 +180,13 @@ final class QemuCommand {
     private String node(int index) {
         BlockLayer layer = plan.disk().get(index);
         String readOnly = index > 0 ? ",read-only=on" : "";
-        String backing = index + 1 < plan.disk().size() ? ",backing=layer" + (index + 1) : "";
-        return "driver=" + (layer.qcow2() ? "qcow2" : "raw") + ",node-name=layer" + index + readOnly
+        String backing = index + 1 < plan.disk().size() ? ",backing=" + nodeName(index + 1) : "";
+        return "driver=" + (layer.qcow2() ? "qcow2" : "raw") + ",node-name=" + nodeName(index) + readOnly
                 + ",discard=unmap,file.driver=file,file.filename=/dev/fdset/" + index
                 + (index > 0 ? ",file.read-only=on" : "") + ",file.discard=unmap" + (layer.qcow2() ? backing : "");
+    }
+
+    private String nodeName(int index) {
+        return index == 0 ? DiskLayers.node(plan.disk().getFirst().file()) : "layer" + index;
     }
 }

@@ -1,6 +1,8 @@
 package dev.sandglass.host.vmm.qemu;
 
 import com.google.errorprone.annotations.concurrent.GuardedBy;
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.DurableFile;
 import dev.sandglass.host.linux.FileDescriptor;
@@ -13,35 +15,41 @@ import dev.sandglass.host.vmm.MemoryLoader;
 import dev.sandglass.host.vmm.VirtualMachine;
 import dev.sandglass.host.vmm.VmmFailed;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import tools.jackson.databind.JsonNode;
 
 /**
  * One QEMU process. Its directory:
  *
  * <pre>
- * control/qmp    QEMU's socket, in a directory that is the VM's user's until the agent has connected and root's from then
- *                on, before any guest code runs: QEMU cannot put another one in its place
- * control/saved  our socket while a device state is saved: QEMU takes no plain descriptor for that
+ * control/qmp     QEMU's socket
+ * control/saved   our socket, or QEMU's file, while a device state is saved
+ * control/disk-N  a disk layer while QEMU opens it
  * pid exit stderr   the supervisor's
  * </pre>
  */
 final class QemuMachine implements VirtualMachine {
-    static final String CONTROL = "control";
-    static final String SOCKET = "qmp";
+    private static final Logger LOG = LoggerFactory.getLogger(QemuMachine.class);
 
+    private static final String CONTROL = "control";
     private static final String SAVED = "saved";
 
     private static final long CONNECT_POLL_MILLIS = 1;
@@ -58,11 +66,15 @@ final class QemuMachine implements VirtualMachine {
     private static final int STATE_MAGIC = 0x5145564d;
     private static final byte STATE_LAST = 0;
 
+    /** With less than this a failed write is put down to a full disk. */
+    private static final long SPACE_MIN = 1 << 20;
+
     private static final String COMPLETED = "completed";
     private static final Set<String> ENDS = Set.of(COMPLETED, "failed", "cancelled");
 
     private final String name;
-    private final Path directory;
+    private final ControlDirectory control;
+    private final DiskLayers disk;
     private final DetachedProcess process;
 
     @GuardedBy("this")
@@ -70,8 +82,15 @@ final class QemuMachine implements VirtualMachine {
 
     QemuMachine(String name, Path directory, DetachedProcess process) {
         this.name = name;
-        this.directory = directory;
+        this.control = control(directory);
+        this.disk = new DiskLayers(
+                name, control, (command, arguments, deadline) -> qmp(deadline).execute(command, arguments, deadline));
         this.process = process;
+    }
+
+    /** Of the machine that has this directory. */
+    static ControlDirectory control(Path directory) {
+        return new ControlDirectory(directory.resolve(CONTROL));
     }
 
     @Override
@@ -116,17 +135,80 @@ final class QemuMachine implements VirtualMachine {
 
     @Override
     public void saveDeviceState(Path file, Deadline deadline) {
-        throw new UnsupportedOperationException();
+        if (vcpusRunning(deadline)) {
+            throw new IllegalStateException(name + ": is saved while it runs");
+        }
+        Path written = control.file(SAVED);
+        try {
+            // QEMU may go on writing to its file, so that is not the one that is kept.
+            Files.deleteIfExists(written);
+            Files.createFile(written, ControlDirectory.OWNER_ONLY_FILE);
+            ControlDirectory.give(written, ControlDirectory.user(identity()));
+            var arguments = QmpClient.arguments()
+                    .put("filename", ControlDirectory.name(SAVED))
+                    .put("live", false);
+            qmp(deadline).execute("xen-save-devices-state", arguments, deadline);
+            writeNew(file, whole(read(written)));
+        } catch (IOException e) {
+            throw spaceOr(file, new VmmFailed(name + ": save the device state", e));
+        } catch (VmmFailed e) {
+            throw spaceOr(written, e);
+        } finally {
+            delete(written);
+        }
+    }
+
+    private static byte[] read(Path file) throws IOException {
+        try (InputStream stream = Files.newInputStream(file)) {
+            return stream.readNBytes(StateReceiver.BYTES_MAX);
+        }
+    }
+
+    private static void writeNew(Path file, byte[] content) throws IOException {
+        try (FileChannel channel = FileChannel.open(
+                file,
+                Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
+                ControlDirectory.OWNER_ONLY_FILE)) {
+            ByteBuffer rest = ByteBuffer.wrap(content);
+            while (rest.hasRemaining()) {
+                channel.write(rest);
+            }
+        } catch (FileAlreadyExistsException e) {
+            throw e;
+        } catch (IOException e) {
+            Files.deleteIfExists(file);
+            throw e;
+        }
+    }
+
+    /** QEMU says of a full disk only that there was an I/O error. */
+    private RuntimeException spaceOr(Path file, VmmFailed failure) {
+        Path place = Objects.requireNonNull(file.getParent());
+        return Linux.statfs(place).availableBytes() < SPACE_MIN
+                ? new PlatformException(
+                        ErrorCode.DISK_FULL,
+                        "The host has no space left for the sandbox's state. Remove sandboxes or snapshots that are not"
+                                + " needed.",
+                        failure)
+                : failure;
+    }
+
+    private static void delete(Path file) {
+        try {
+            Files.deleteIfExists(file);
+        } catch (IOException e) {
+            LOG.warn("{} stays behind", file, e);
+        }
     }
 
     @Override
     public long topDiskInode(Deadline deadline) {
-        throw new UnsupportedOperationException();
+        return disk.topInode(deadline);
     }
 
     @Override
     public DiskSwitch prepareDiskLayer(Path newTop, Deadline deadline) {
-        throw new UnsupportedOperationException();
+        return disk.prepare(newTop, ControlDirectory.user(identity()), deadline);
     }
 
     @Override
@@ -134,31 +216,37 @@ final class QemuMachine implements VirtualMachine {
         QmpClient qmp = qmp(deadline);
         ignoreSharedMemory(qmp);
         byte[] state;
-        try (FileDescriptor control = Linux.open(directory.resolve(CONTROL), Linux.O_RDONLY, 0);
-                StateReceiver receiver = StateReceiver.listen(control.path().resolve(SAVED))) {
-            migration(qmp, "migrate", "unix:/proc/self/fd/7/" + SAVED, deadline);
+        try (FileDescriptor opened = control.open();
+                StateReceiver receiver = StateReceiver.listen(opened.path().resolve(SAVED))) {
+            migration(qmp, "migrate", "unix:" + ControlDirectory.name(SAVED), deadline);
             state = qmp.await("receive the device state", receiver.received(), deadline);
         } catch (IOException e) {
             throw new UncheckedIOException(name + ": listen for the device state", e);
         }
-        requireWhole(state);
-        DurableFile.write(deviceState, state);
+        DurableFile.write(deviceState, whole(state));
     }
 
     /** The machine was started with {@code -S -incoming defer}: loads descriptor 8 and leaves the vCPUs stopped. */
     void loadState(MemoryLoader loader, Deadline deadline) {
         QmpClient qmp = qmp(deadline);
         qmp.execute("query-status", deadline);
-        try {
-            loader.load(identity());
-        } catch (IOException e) {
-            throw new UncheckedIOException(name + ": load the memory; " + lastWords(), e);
-        }
+        load(loader);
         ignoreSharedMemory(qmp);
         migration(qmp, "migrate-incoming", "fd:8", deadline);
         String status = qmp.execute("query-status", deadline).path("status").asString("");
         if (!status.equals("paused")) {
             throw new VmmFailed(name + ": is '" + status + "' after loading its state; " + lastWords());
+        }
+    }
+
+    private void load(MemoryLoader loader) {
+        try {
+            loader.load(identity());
+        } catch (IOException e) {
+            if (!identity().alive()) {
+                throw new VmmFailed(name + ": while its memory was loaded " + lastWords(), e);
+            }
+            throw new UncheckedIOException(name + ": load the memory", e);
         }
     }
 
@@ -176,15 +264,11 @@ final class QemuMachine implements VirtualMachine {
         }
     }
 
-    /** After the first connection: from here on the socket's directory is out of the VM's reach. */
-    void takeControlDirectory(Deadline deadline) {
+    /** Connects for the first time; from then on the VM can put nothing in the control directory. */
+    void takeControl(Deadline deadline) {
         qmp(deadline);
         try {
-            Path control = directory.resolve(CONTROL);
-            Files.setAttribute(control, "unix:uid", 0);
-            Files.setAttribute(control, "unix:gid", 0);
-            // It may still connect to what we put there.
-            Files.setPosixFilePermissions(control, PosixFilePermissions.fromString("rwx--x--x"));
+            control.take();
         } catch (IOException e) {
             throw new UncheckedIOException(name + ": take the control directory", e);
         }
@@ -210,13 +294,14 @@ final class QemuMachine implements VirtualMachine {
         }
     }
 
-    private void requireWhole(byte[] state) {
+    private byte[] whole(byte[] state) {
         boolean whole = state.length >= STATE_BYTES_MIN
                 && ByteBuffer.wrap(state).getInt() == STATE_MAGIC
                 && state[state.length - 1] == STATE_LAST;
         if (!whole) {
             throw new VmmFailed(name + ": the device state is incomplete (" + state.length + " bytes)");
         }
+        return state;
     }
 
     /** The connection, made anew when the last one has ended and the process lives. */
@@ -230,10 +315,8 @@ final class QemuMachine implements VirtualMachine {
     }
 
     private QmpClient connect(Deadline deadline) {
-        // By descriptor: a socket's address holds about 100 bytes, and paths here may be longer.
-        try (FileDescriptor control = Linux.open(directory.resolve(CONTROL), Linux.O_RDONLY, 0)) {
-            UnixDomainSocketAddress address =
-                    UnixDomainSocketAddress.of(control.path().resolve(SOCKET));
+        try (FileDescriptor opened = control.open()) {
+            UnixDomainSocketAddress address = ControlDirectory.socket(opened);
             while (true) {
                 if (process.exit().isDone()) {
                     throw new VmmFailed(name + ": ended before it could be spoken to; " + lastWords());

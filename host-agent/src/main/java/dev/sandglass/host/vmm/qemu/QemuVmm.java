@@ -123,7 +123,7 @@ public final class QemuVmm implements Vmm {
         QemuMachine machine = keep(new QemuMachine(plan.name(), plan.directory(), processes.start(launch, deadline)));
         long recorded = System.nanoTime();
         try {
-            machine.takeControlDirectory(deadline);
+            machine.takeControl(deadline);
             long connected = System.nanoTime();
             preparation.prepare(machine);
             LOG.debug(
@@ -148,25 +148,19 @@ public final class QemuVmm implements Vmm {
         return files.isEmpty() ? Optional.empty() : Optional.of(new Cgroup(plan.name(), files));
     }
 
-    /** Made anew: what an earlier machine in this directory left would be mistaken for ours. */
     private static Path prepareDirectory(MachinePlan plan) {
         Path directory = plan.directory();
-        Path control = directory.resolve(QemuMachine.CONTROL);
         var rootOnly = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
         if (Processes.find(directory).filter(ProcessIdentity::alive).isPresent()) {
             throw new IllegalStateException(plan.name() + ": a machine runs in its directory");
         }
         try {
             Files.createDirectories(directory, rootOnly);
-            Files.deleteIfExists(control.resolve(QemuMachine.SOCKET));
-            Files.deleteIfExists(control);
-            Files.createDirectory(control, rootOnly);
-            Files.setAttribute(control, "unix:uid", plan.confinement().uid());
-            Files.setAttribute(control, "unix:gid", plan.confinement().uid());
+            Path control = QemuMachine.control(directory).path();
+            return ControlDirectory.create(control, plan.confinement().uid()).path();
         } catch (IOException e) {
             throw new UncheckedIOException("prepare the directory of " + plan.name(), e);
         }
-        return control;
     }
 
     private static VmmIdentity identity(QemuConfiguration configuration, Acceleration acceleration, long counterKhz) {

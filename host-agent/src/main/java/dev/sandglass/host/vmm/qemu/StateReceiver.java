@@ -15,7 +15,7 @@ import java.util.concurrent.CompletableFuture;
 /** Takes one stream from QEMU over a Unix socket, to its end. Closing it ends the wait and removes the socket. */
 final class StateReceiver implements AutoCloseable {
     /** Far more than any device state; guest memory would be more than that. */
-    private static final int BYTES_MAX = 32 << 20;
+    static final int BYTES_MAX = 32 << 20;
 
     private final Path socket;
     private final ServerSocketChannel server;
