@@ -18,7 +18,8 @@ import picocli.CommandLine.Option;
         footerHeading = "%nExamples:%n",
         footer = {
             "  id=$(sandglass create --vcpus 2 --memory 1g)",
-            "  sandglass create --env TOKEN=abc --metadata project=demo --json"
+            "  sandglass create --env TOKEN=abc --metadata project=demo --json",
+            "  sandglass create --from with-numpy --timeout 10m      a clone of a snapshot, paused when idle"
         })
 final class CreateCommand implements Callable<Integer> {
     private final Context context;

@@ -85,6 +85,9 @@ public final class Main implements Runnable {
         commands.put("create", () -> new CreateCommand(context));
         commands.put("ps", () -> new PsCommand(context));
         commands.put("exec", () -> new ExecCommand(context));
+        commands.put("pause", () -> new PauseCommand(context));
+        commands.put("resume", () -> new ResumeCommand(context));
+        commands.put("snapshot", () -> SnapshotCommand.withSubcommands(context));
         commands.put("cp", () -> new CopyCommand(context));
         commands.put("rm", () -> new RemoveCommand(context));
         commands.put("control-plane", () -> new ControlPlaneCommand(context));

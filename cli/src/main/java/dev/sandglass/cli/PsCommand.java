@@ -16,7 +16,9 @@ import picocli.CommandLine.Option;
         aliases = {"list", "ls"},
         description = "List sandboxes, newest first.",
         mixinStandardHelpOptions = true,
-        footerHeading = "%nExamples:%n",
+        footerHeading =
+                "%nTIMEOUT is the idle time after which a sandbox is paused; \"paused (idle)\" says that this was"
+                        + " why.%n%nExamples:%n",
         footer = {"  sandglass ps", "  sandglass ps --json", "  sandglass rm $(sandglass ps -q)"})
 final class PsCommand implements Callable<Integer> {
     private final Context context;
@@ -54,14 +56,15 @@ final class PsCommand implements Callable<Integer> {
     private void print(List<Sandbox> sandboxes) {
         Instant now = Instant.now();
         List<List<String>> rows = new ArrayList<>();
-        rows.add(List.of("SANDBOX", "STATUS", "TEMPLATE", "VCPUS", "MEMORY", "AGE", ""));
+        rows.add(List.of("SANDBOX", "STATUS", "TEMPLATE", "VCPUS", "MEMORY", "TIMEOUT", "AGE", ""));
         for (Sandbox sandbox : sandboxes) {
             rows.add(List.of(
                     sandbox.id(),
-                    sandbox.status(),
+                    sandbox.status() + (sandbox.autoPaused() ? " (idle)" : ""),
                     sandbox.template(),
                     Integer.toString(sandbox.vcpus()),
                     sandbox.memoryMb() + " MiB",
+                    sandbox.timeoutSec() == 0 ? "-" : age(Duration.ofSeconds(sandbox.timeoutSec())),
                     age(Duration.between(sandbox.createdAt(), now)),
                     sandbox.error()));
         }

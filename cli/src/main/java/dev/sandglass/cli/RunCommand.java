@@ -24,6 +24,7 @@ import picocli.CommandLine.Parameters;
             "  sandglass run -- python3 -c 'print(6*7)'",
             "  sandglass run -it -- bash",
             "  echo 'select 1' | sandglass run --memory 1g --timeout 1m -- tee /tmp/query",
+            "  sandglass run --from with-numpy -- python3 -c 'import numpy'        in a clone of a snapshot",
             "  id=$(sandglass run --keep -- true)        the sandbox stays, its id is printed"
         })
 final class RunCommand implements Callable<Integer>, Main.EndsLikeItsCommand {

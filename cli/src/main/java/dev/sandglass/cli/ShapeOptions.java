@@ -9,7 +9,10 @@ import picocli.CommandLine.Option;
 
 /** Options of {@code run} and {@code create} about the sandbox itself. */
 final class ShapeOptions {
-    @Option(names = "--template", paramLabel = "NAME", description = "What it is a clone of (default: base).")
+    @Option(
+            names = {"--from", "--template"},
+            paramLabel = "NAME",
+            description = "What it is a clone of: a snapshot, which says vCPUs and memory too, or base (the default).")
     private @Nullable String template;
 
     @Option(names = "--vcpus", paramLabel = "N", description = "Virtual processors (default: 1).")

@@ -60,6 +60,9 @@ final class TrainingCommand implements Callable<Integer> {
                             + Main.execute(context, "ps")
                             + Main.execute(context, "ps", "--json")
                             + Main.execute(context, "create")
+                            + Main.execute(context, "pause", "sb0")
+                            + Main.execute(context, "resume", "sb0")
+                            + Main.execute(context, "snapshot", "create", "sb0")
                             + Main.execute(context, "rm", "sb0")
                             + Main.execute(context, "run", "--help");
             return failed == 0 ? 0 : 1;

@@ -171,6 +171,73 @@ final class CommandLineTest {
     }
 
     @Test
+    void pauseAndResumeTakeSeveralAndPrintEach() throws Exception {
+        String id = server.add();
+        String other = server.add();
+        assertThat(sandglass("pause", id.substring(0, 14), other)).isZero();
+        assertThat(out()).isEqualTo(id + "\n" + other + "\n");
+        assertThat(server.sandbox(id).path("status").asString("")).isEqualTo("paused");
+        assertThat(sandglass("resume", "--json", id)).isZero();
+        assertThat(Json.parse(out()).path("status").asString("")).isEqualTo("running");
+        assertThat(err()).isEmpty();
+        assertThat(sandglass("pause", "sb00000000000000000000", id)).isEqualTo(1);
+        assertThat(out()).as("one that fails does not keep the others").isEqualTo(id + "\n");
+        assertThat(err()).contains("No sandbox sb00000000000000000000.");
+    }
+
+    @Test
+    void aMemoryThatCannotBeLoadedIsAnsweredWithTheWayOut() throws Exception {
+        String id = server.add();
+        sandglass("pause", id);
+        server.resumeRefused = "incompatible_snapshot";
+        assertThat(sandglass("resume", id)).isEqualTo(1);
+        assertThat(err()).contains("QEMU 7.2.1").contains("`sandglass resume --cold " + id + "` boots it");
+        assertThat(sandglass("resume", "--cold", id)).isZero();
+        assertThat(err()).isEmpty();
+        server.sandbox(id).put("status", "stopped");
+        server.resumeRefused = "";
+        assertThat(sandglass("resume", id)).isZero();
+        assertThat(err()).contains(id + " was booted from its disk");
+    }
+
+    @Test
+    void psTellsPausedIdleAndTheTimeout() throws Exception {
+        String id = server.add();
+        server.sandbox(id).put("status", "paused").put("auto_paused", true).put("timeout_sec", 600);
+        assertThat(sandglass("ps")).isZero();
+        assertThat(out()).contains("paused (idle)").contains("10 min");
+    }
+
+    @Test
+    void snapshotsAreMadeListedClonedAndDeleted() throws Exception {
+        String id = server.add();
+        assertThat(sandglass("snapshot", "create", id)).isZero();
+        assertThat(out()).isEqualTo("snapshot-0000000a\n");
+        assertThat(sandglass("snapshot", "create", id, "--name", "warm", "--pause", "--json"))
+                .isZero();
+        assertThat(Json.parse(out()).path("name").asString("")).isEqualTo("warm");
+        assertThat(server.sandbox(id).path("status").asString("")).isEqualTo("paused");
+        assertThat(sandglass("snapshot", "create", id, "--name", "warm")).isEqualTo(1);
+        assertThat(err()).contains("There is a snapshot warm already.").contains("--overwrite replaces it");
+        assertThat(sandglass("snapshot", "create", id, "--name", "warm", "--overwrite"))
+                .isZero();
+
+        assertThat(sandglass("snapshot", "list")).isZero();
+        assertThat(out()).startsWith("SNAPSHOT").contains("warm", "6.3 MB", "512 MiB");
+        assertThat(sandglass("snapshot", "ls", "--json")).isZero();
+        assertThat(Json.parse(out()).size()).isEqualTo(2);
+
+        assertThat(sandglass("create", "--from", "warm", "--json")).isZero();
+        assertThat(Json.parse(out()).path("template").asString("")).isEqualTo("warm");
+        assertThat(sandglass("run", "--from", "warm", "--", "true")).isZero();
+
+        assertThat(sandglass("snapshot", "rm", "none", "warm")).isEqualTo(1);
+        assertThat(out()).isEqualTo("warm\n");
+        assertThat(err()).contains("No snapshot none.");
+        assertThat(server.snapshots).containsOnlyKeys("snapshot-0000000a");
+    }
+
+    @Test
     void cpCopiesAFileThereAndBack() throws Exception {
         String id = server.add();
         Path file = directory.resolve("a file");
@@ -232,10 +299,18 @@ final class CommandLineTest {
 
     @Test
     void everyCommandHasHelp() {
-        for (String command : new String[] {"up", "down", "run", "create", "ps", "exec", "cp", "rm", "doctor"}) {
+        for (String command : new String[] {
+            "up", "down", "run", "create", "ps", "exec", "cp", "pause", "resume", "snapshot", "rm", "doctor"
+        }) {
             assertThat(sandglass(command, "--help")).as(command).isZero();
             assertThat(out()).as(command).contains("Usage: sandglass " + command);
         }
+        assertThat(sandglass("snapshot", "create", "--help")).isZero();
+        assertThat(out()).contains("Usage: sandglass snapshot create", "--overwrite");
+        assertThat(sandglass("snapshot")).isZero();
+        assertThat(out()).contains("create", "list", "rm");
+        assertThat(sandglass("snapshot", "create")).isEqualTo(2);
+        assertThat(err()).contains("sandglass snapshot create --help");
     }
 
     private static String sha256(byte[] bytes) throws Exception {

@@ -43,6 +43,7 @@ public final class LocalServer implements AutoCloseable {
     private final ServerConnector connector = new ServerConnector(server);
     private final Path files;
     final Map<String, ObjectNode> sandboxes = new ConcurrentHashMap<>();
+    final Map<String, ObjectNode> snapshots = new ConcurrentHashMap<>();
     final List<String> deleted = new CopyOnWriteArrayList<>();
     final Map<String, LocalExec> execs = new ConcurrentHashMap<>();
     private final Map<Session, LocalExec> attached = new ConcurrentHashMap<>();
@@ -51,6 +52,8 @@ public final class LocalServer implements AutoCloseable {
     volatile int cutAfterMessages = Integer.MAX_VALUE;
 
     volatile int createStatus = 201;
+    /** Error code with which a resume that is not cold is refused; empty for none. */
+    volatile String resumeRefused = "";
 
     LocalServer(Path files) throws Exception {
         this.files = files;
@@ -93,7 +96,7 @@ public final class LocalServer implements AutoCloseable {
         return id;
     }
 
-    private ObjectNode sandbox(String id) {
+    ObjectNode sandbox(String id) {
         return Objects.requireNonNull(sandboxes.get(id));
     }
 
@@ -138,7 +141,9 @@ public final class LocalServer implements AutoCloseable {
                 return true;
             }
             String route = request.getMethod() + " "
-                    + path.replaceAll("sb[0-9a-z]{20}", "ID").replaceAll("/ex[0-9a-z]{20}$", "/EXEC");
+                    + path.replaceAll("sb[0-9a-z]{20}", "ID")
+                            .replaceAll("/ex[0-9a-z]{20}$", "/EXEC")
+                            .replaceAll("^/v1/snapshots/.*", "/v1/snapshots/NAME");
             switch (route) {
                 case "POST /v1/sandboxes" -> create(request, response, callback);
                 case "GET /v1/sandboxes" -> reply(response, callback, 200, Json.array(List.copyOf(sandboxes.values())));
@@ -146,6 +151,18 @@ public final class LocalServer implements AutoCloseable {
                     sandboxes.remove(id);
                     deleted.add(id);
                     finish(response, callback);
+                }
+                case "POST /v1/sandboxes/ID/pause" ->
+                    reply(response, callback, 200, sandbox(id).put("status", "paused"));
+                case "POST /v1/sandboxes/ID/resume" -> resume(request, response, callback, id);
+                case "POST /v1/snapshots" -> snapshot(request, response, callback);
+                case "GET /v1/snapshots" -> reply(response, callback, 200, Json.array(List.copyOf(snapshots.values())));
+                case "DELETE /v1/snapshots/NAME" -> {
+                    if (snapshots.remove(segment(request, 3)) == null) {
+                        refuse(response, callback, 404, "not_found", "No snapshot " + segment(request, 3) + ".");
+                    } else {
+                        finish(response, callback);
+                    }
                 }
                 case "DELETE /v1/sandboxes/ID/execs/EXEC" -> {
                     Objects.requireNonNull(execs.get(segment(request, 5))).kill();
@@ -175,7 +192,43 @@ public final class LocalServer implements AutoCloseable {
             ObjectNode sandbox = sandbox(add());
             sandbox.put("memory_mb", wanted.path("memory_mb").asInt(512));
             sandbox.put("vcpus", wanted.path("vcpus").asInt(1));
+            sandbox.put("template", wanted.path("template").asString("base"));
             reply(response, callback, 201, sandbox);
+        }
+
+        private void resume(Request request, Response response, Callback callback, String id) throws IOException {
+            boolean cold = body(request).path("cold").asBoolean(false);
+            if (!cold && !resumeRefused.isEmpty()) {
+                refuse(response, callback, 409, resumeRefused, "It was paused by QEMU 7.2.1, and here is 7.2.2.");
+                return;
+            }
+            boolean stopped = sandbox(id).path("status").asString("").equals("stopped");
+            ObjectNode resumed = sandbox(id).put("status", "running");
+            reply(response, callback, 200, cold || stopped ? resumed.deepCopy().put("cold", true) : resumed);
+        }
+
+        private void snapshot(Request request, Response response, Callback callback) throws IOException {
+            JsonNode wanted = body(request);
+            String name = wanted.path("name").asString("snapshot-0000000a");
+            String query = String.valueOf(request.getHttpURI().getQuery());
+            if (snapshots.containsKey(name) && !query.equals("overwrite=true")) {
+                refuse(response, callback, 409, "already_exists", "There is a snapshot " + name + " already.");
+                return;
+            }
+            ObjectNode sandbox = sandbox(wanted.path("sandbox_id").asString(""));
+            if (wanted.path("pause").asBoolean(false)) {
+                sandbox.put("status", "paused");
+            }
+            ObjectNode snapshot = Json.object()
+                    .put("id", "snp00000000000000000000")
+                    .put("name", name)
+                    .put("type", "snapshot")
+                    .put("vcpus", 1)
+                    .put("memory_mb", 512)
+                    .put("size_bytes", 6_250_000)
+                    .put("created_at", Instant.now().toString());
+            snapshots.put(name, snapshot);
+            reply(response, callback, 201, snapshot);
         }
 
         private void read(Request request, Response response, Callback callback, String id) throws IOException {

@@ -61,21 +61,40 @@ public final class Api implements AutoCloseable {
 
     /** All sandboxes of this key's team, newest first. */
     public List<Sandbox> list() {
-        List<Sandbox> sandboxes = new ArrayList<>();
-        Optional<URI> next = Optional.of(access.resolve("/v1/sandboxes?limit=" + PAGE));
+        return pages("/v1/sandboxes?limit=" + PAGE, "list the sandboxes").stream()
+                .map(Sandbox::new)
+                .toList();
+    }
+
+    private List<JsonNode> pages(String path, String what) {
+        List<JsonNode> elements = new ArrayList<>();
+        Optional<URI> next = Optional.of(access.resolve(path));
         for (int page = 0; page < PAGES_MAX && next.isPresent(); page++) {
-            HttpResponse<String> answer =
-                    send(request(next.get()).GET().build(), BodyHandlers.ofString(), "list the sandboxes");
-            requireSuccess(answer.statusCode(), answer.body(), "list the sandboxes");
-            Json.parse(answer.body()).forEach(element -> sandboxes.add(new Sandbox(element)));
+            HttpResponse<String> answer = send(request(next.get()).GET().build(), BodyHandlers.ofString(), what);
+            requireSuccess(answer.statusCode(), answer.body(), what);
+            Json.parse(answer.body()).forEach(elements::add);
             next = answer.headers().firstValue("Link").flatMap(this::nextPage);
         }
-        return sandboxes;
+        return elements;
     }
 
     private Optional<URI> nextPage(String link) {
         Matcher matcher = NEXT_LINK.matcher(link);
         return matcher.find() ? Optional.of(access.resolve("/").resolve(matcher.group(1))) : Optional.empty();
+    }
+
+    /** Returns when its memory is on disk and its machine gone. One that is paused stays so. */
+    public Sandbox pause(String id) {
+        return new Sandbox(call("POST", "/v1/sandboxes/" + segment(id) + "/pause", json(Json.object()), "pause " + id));
+    }
+
+    /** One that runs goes on. {@code cold} gives a paused one's memory up and boots it from its disk. */
+    public Sandbox resume(String id, boolean cold) {
+        ObjectNode body = Json.object();
+        if (cold) {
+            body.put("cold", true);
+        }
+        return new Sandbox(call("POST", "/v1/sandboxes/" + segment(id) + "/resume", json(body), "resume " + id));
     }
 
     public void delete(String id) {
@@ -105,6 +124,30 @@ public final class Api implements AutoCloseable {
                                 + String.join(", ", found.subList(0, Math.min(4, found.size())))
                                 + (found.size() > 4 ? ", …" : "") + ".");
         };
+    }
+
+    // --- snapshots
+
+    /** {@code name} empty: the server makes one up. */
+    public Snapshot createSnapshot(String sandboxId, Optional<String> name, boolean pause, boolean overwrite) {
+        ObjectNode body = Json.object().put("sandbox_id", sandboxId);
+        name.ifPresent(text -> body.put("name", text));
+        if (pause) {
+            body.put("pause", true);
+        }
+        String path = "/v1/snapshots" + (overwrite ? "?overwrite=true" : "");
+        return new Snapshot(call("POST", path, json(body), "take a snapshot of " + sandboxId));
+    }
+
+    /** Those of this key's team and the templates that everybody has, newest first. */
+    public List<Snapshot> snapshots() {
+        return pages("/v1/snapshots", "list the snapshots").stream()
+                .map(Snapshot::new)
+                .toList();
+    }
+
+    public void deleteSnapshot(String name) {
+        call("DELETE", "/v1/snapshots/" + segment(name), BodyPublishers.noBody(), "delete snapshot " + name);
     }
 
     // --- exec

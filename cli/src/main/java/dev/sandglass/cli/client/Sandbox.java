@@ -25,6 +25,21 @@ public record Sandbox(JsonNode json) {
         return json.path("memory_mb").asInt(0);
     }
 
+    /** After how many idle seconds it is paused; 0 for never. */
+    public int timeoutSec() {
+        return json.path("timeout_sec").asInt(0);
+    }
+
+    /** Of a paused one: because nobody used it, not because somebody said so. */
+    public boolean autoPaused() {
+        return json.path("auto_paused").asBoolean(false);
+    }
+
+    /** Of a resumed one: it was booted from its disk. */
+    public boolean cold() {
+        return json.path("cold").asBoolean(false);
+    }
+
     public String error() {
         return text("error");
     }
