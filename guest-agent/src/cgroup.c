@@ -8,13 +8,20 @@
 #include <unistd.h>
 
 static int directory_fd = -1;
+// Kept open: a clone's first freeze or thaw is on the way to its answer.
+static int freeze_fd = -1;
+static int events_fd = -1;
 static bool frozen_wanted;
 
 int cgroup_open(const char *directory) {
     if (mkdir(directory, 0755) < 0 && errno != EEXIST)
         return -errno;
     directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return directory_fd < 0 ? -errno : 0;
+    if (directory_fd < 0)
+        return -errno;
+    freeze_fd = openat(directory_fd, "cgroup.freeze", O_WRONLY | O_CLOEXEC);
+    events_fd = openat(directory_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    return freeze_fd < 0 || events_fd < 0 ? -errno : 0;
 }
 
 int cgroup_user_fd(void) {
@@ -22,14 +29,12 @@ int cgroup_user_fd(void) {
 }
 
 int cgroup_freeze(bool frozen) {
-    int fd = openat(directory_fd, "cgroup.freeze", O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (!frozen && !frozen_wanted)
+        return 0;  // nothing else freezes it
+    if (pwrite(freeze_fd, frozen ? "1" : "0", 1, 0) < 0)
         return -errno;
-    int status = write(fd, frozen ? "1" : "0", 1) < 0 ? -errno : 0;
-    close(fd);
-    if (status == 0)
-        frozen_wanted = frozen;
-    return status;
+    frozen_wanted = frozen;
+    return 0;
 }
 
 bool cgroup_is_frozen(void) {
@@ -38,14 +43,9 @@ bool cgroup_is_frozen(void) {
 
 int cgroup_frozen_state(void) {
     char text[256];
-    int fd = openat(directory_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    int error = errno;
-    close(fd);
+    ssize_t n = pread(events_fd, text, sizeof text - 1, 0);
     if (n < 0)
-        return -error;
+        return -errno;
     text[n] = 0;
     return strstr(text, "frozen 1") != NULL;
 }

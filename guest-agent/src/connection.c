@@ -126,7 +126,7 @@ void connection_reply(struct connection *c, const Reply *reply) {
     if (c->state == CLOSED)
         return;
     append(c, reply, size_max_of(reply));
-    if (c->state != CLOSED)
+    if (c->state != CLOSED && !c->batching)
         flush(c);
 }
 
@@ -157,9 +157,12 @@ void connection_fail_and_end(struct connection *c, const struct failure *failure
 
 void connection_flush_all(void) {
     loop_close(&listener);
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        if (all[i])
+            flush(all[i]);  // which closes what is broken
         if (all[i])
             connection_close(all[i]);
+    }
 }
 
 // ---- Reading an exec
@@ -256,7 +259,8 @@ static bool takes_requests(const struct connection *c) {
     return (c->state == AWAIT_HELLO || c->state == IDLE || c->state == EXEC) && c->out.size < OUT_FULL;
 }
 
-static void parse(struct connection *c) {
+// Carries out what has been received. False: the connection is closed.
+static bool take_frames(struct connection *c) {
     size_t total;
     while (takes_requests(c)) {
         int whole = frame_peek(buffer_bytes(&c->in), c->in.size, &total);
@@ -266,15 +270,30 @@ static void parse(struct connection *c) {
             struct failure failure;
             fail(&failure, Failure_Code_BAD_REQUEST, "a frame must be 1 to %d bytes long", FRAME_MAX);
             connection_fail_and_end(c, &failure);
-            return;
+            return c->state != CLOSED;
         }
         handle(c, buffer_bytes(&c->in) + FRAME_HEADER, total - FRAME_HEADER);
         if (c->state == CLOSED)
-            return;
+            return false;
         buffer_consume(&c->in, total);
     }
-    if (c->state != CLOSED)
-        update_events(c);
+    return true;
+}
+
+// Replies to requests that came together leave together.
+static void parse(struct connection *c) {
+    bool full = true;
+    while (full) {
+        c->batching = true;
+        if (!take_frames(c))
+            return;
+        c->batching = false;
+        full = c->out.size >= OUT_FULL;
+        if (c->state == WORKING)
+            return;
+        flush(c);
+        full = full && c->state != CLOSED && c->out.size < OUT_FULL;
+    }
 }
 
 static size_t wanted(const struct connection *c) {

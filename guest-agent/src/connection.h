@@ -30,6 +30,7 @@ struct connection {
     struct buffer out;
     struct timer timer;      // of Hello, of freezing, of lingering
     struct timer cork_timer;
+    bool batching;           // more requests are being taken: their replies leave together
     bool corked;             // ExecStarted waits a moment for output and exit, to leave with them in one packet
     struct exec *exec;       // in EXEC
     int64_t freeze_deadline;

@@ -4,26 +4,34 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "hostname.h"
 #include "log.h"
+#include "sockets.h"
 
 #ifndef RNDRESEEDCRNG
 #define RNDRESEEDCRNG _IO('R', 0x07)
 #endif
 
-enum { HOSTNAME_MAX = 63 };
-
 static unsigned char current_token[TOKEN_SIZE];  // all zero until the first Renew
 static bool owns_machine;
+// Kept open: opening it would be a tenth of what a clone executes before its first answer.
+static int random_fd = -1;
 
 void renew_owns_machine(bool owns) {
     owns_machine = owns;
+}
+
+int renew_prepare(void) {
+    if (random_fd < 0)
+        random_fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+    return random_fd < 0 ? -errno : 0;
 }
 
 void token_set(const unsigned char token[TOKEN_SIZE]) {
@@ -76,49 +84,39 @@ static int reseed(struct text entropy) {
         unsigned char buf[ENTROPY_MAX];
     } pool = {.entropy_count = (int)entropy.size * 8, .buf_size = (int)entropy.size};
     memcpy(pool.buf, entropy.data, entropy.size);
-    int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
+    if (renew_prepare() < 0)
         return -errno;
-    int status = ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0 ? -errno : 0;
-    close(fd);
+    int status = ioctl(random_fd, RNDADDENTROPY, &pool) < 0 || ioctl(random_fd, RNDRESEEDCRNG) < 0 ? -errno : 0;
     explicit_bzero(&pool, sizeof pool);
     return status == -EPERM && !owns_machine ? 0 : status;
-}
-
-static void write_text_file(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
-    if (n < 0)
-        log_line("cannot write %s: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-}
-
-int hostname_apply(const char *name) {
-    char text[256];
-    if (!owns_machine)
-        return 0;
-    if (sethostname(name, strlen(name)) < 0)
-        return -errno;
-    // Name resolution is a convenience: a read-only or full disk does not stop a sandbox.
-    snprintf(text, sizeof text, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", name);
-    write_text_file("/etc/hosts", text);
-    snprintf(text, sizeof text, "%s\n", name);
-    write_text_file("/etc/hostname", text);
-    return 0;
 }
 
 static int apply_hostname(struct text hostname) {
     char name[HOSTNAME_MAX + 1];
     int status = text_copy(hostname, name, sizeof name);
-    return status == 0 && name[0] ? hostname_apply(name) : status;
+    return status == 0 && name[0] && owns_machine ? hostname_apply(name) : status;
+}
+
+// Every user process descends from PID 1: without a child there is none.
+static bool has_children(void) {
+    siginfo_t ignored;
+    return waitid(P_ALL, 0, &ignored, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+// What cannot be reset is no reason to hold all else up.
+static void reset_connections(uint16_t agent_port) {
+    if (!owns_machine || !has_children())
+        return;
+    int status = sockets_reset(agent_port);
+    if (status < 0)
+        log_line("not all connections could be reset: %s", strerror(-status));
 }
 
 static bool failed(struct failure *failure, const char *what, int status) {
     return fail(failure, Failure_Code_INTERNAL, "cannot %s: %s", what, strerror(-status));
 }
 
-bool renew_apply(const Renew *renew, struct failure *failure) {
+bool renew_apply(const Renew *renew, uint16_t agent_port, struct failure *failure) {
     int status;
     token_set(renew->token.data);
     if ((status = set_clock(renew->clock_unix_nanos)) < 0)
@@ -127,6 +125,8 @@ bool renew_apply(const Renew *renew, struct failure *failure) {
         return failed(failure, "reseed the random number generator", status);
     if ((status = apply_hostname(renew->hostname)) < 0)
         return failed(failure, "set the host name", status);
+    if (!renew->keep_connections)
+        reset_connections(agent_port);
     if (renew->thaw && (status = cgroup_freeze(false)) < 0)
         return failed(failure, "thaw the user processes", status);
     return true;

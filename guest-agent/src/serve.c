@@ -63,10 +63,13 @@ static void serve_renew(Connection *c, const Request *request) {
         return;
     }
     connection_close_others(c);
-    if (renew_apply(&request->kind.renew, &failure))
-        connection_done(c);
-    else
+    if (!renew_apply(&request->kind.renew, connection_port(), &failure)) {
         connection_fail(c, &failure);
+        return;
+    }
+    Reply reply = {.which_kind = Reply_done_tag};
+    reply.kind.done.clock_unix_nanos = clock_unix_nanos();
+    connection_reply(c, &reply);
 }
 
 static void serve_freeze_result(Connection *c, int state) {

@@ -766,6 +766,46 @@ static void freezing_without_a_cgroup_is_a_failure(void) {
     client_close(client);
 }
 
+static void thawing_what_is_not_frozen_is_done(void) {
+    static const unsigned char bytes[64];
+    struct client *client = client_open();
+    Request request = plain(Request_thaw_tag);
+    send_request(client, &request);
+    expect_done(client);
+    for (int i = 0; i < 2; i++) {
+        request = (Request){.which_kind = Request_renew_tag};
+        request.kind.renew = (Renew){.token = {bytes, 32}, .entropy = {bytes, 64}, .clock_unix_nanos = 1, .thaw = true};
+        Reply reply = call(client, &request);
+        CHECK_EQUAL(reply.which_kind, Reply_done_tag);
+        CHECK(clock_unix_nanos() - reply.kind.done.clock_unix_nanos < 1000000000);  // nobody sets a test's clock
+    }
+    expect_usable(client);
+    client_close(client);
+}
+
+// What a host does first after a pause.
+static void hello_and_a_renewal_may_come_in_one_packet(void) {
+    static const unsigned char bytes[64];
+    static unsigned char packet[2 * (FRAME_HEADER + FRAME_MAX)];
+    Request hello = hello_with(1, 1, zero_token, sizeof zero_token);
+    Request renew = {.which_kind = Request_renew_tag};
+    renew.kind.renew = (Renew){.token = {bytes, 32}, .entropy = {bytes, 64}, .clock_unix_nanos = 1};
+    struct client *client = client_connect();
+    ssize_t first = codec_encode_request(&hello, packet, sizeof packet);
+    ssize_t second = codec_encode_request(&renew, packet + first, sizeof packet - (size_t)first);
+    send_bytes(client, packet, (size_t)(first + second));
+    struct pollfd one = {.fd = client->fd, .events = POLLIN};
+    CHECK_EQUAL(poll(&one, 1, REPLY_MILLIS), 1);
+    unsigned char answer[512];
+    ssize_t n = recv(client->fd, answer, sizeof answer, MSG_PEEK);
+    CHECK_EQUAL(receive(client).which_kind, Reply_welcome_tag);
+    CHECK_EQUAL(receive(client).which_kind, Reply_done_tag);
+    size_t welcome;
+    CHECK_EQUAL(frame_peek(answer, (size_t)n, &welcome), 1);
+    CHECK((size_t)n > welcome);  // so does the answer
+    client_close(client);
+}
+
 static void renewing_changes_the_token_and_resets_the_others(void) {
     static const unsigned char token[64] = {9, 8, 7};
     struct client *client = client_open();
@@ -867,6 +907,8 @@ static const struct test tests[] = {
     {"more connections than there may be are turned away", more_connections_than_there_may_be_are_turned_away},
     {"orphans are reaped", orphans_are_reaped},
     {"a worker that dies takes its connection along", a_worker_that_dies_takes_its_connection_along},
+    {"thawing what is not frozen is done", thawing_what_is_not_frozen_is_done},
+    {"hello and a renewal may come in one packet", hello_and_a_renewal_may_come_in_one_packet},
     {"renewing changes the token and resets the others", renewing_changes_the_token_and_resets_the_others},
     {"the agent ends without a leak", the_agent_ends_without_a_leak},
 };

@@ -1,5 +1,6 @@
-// What can be tested without an agent: texts, frames, the output ring, arguments, paths, and the golden frames.
+// What can be tested without an agent: texts, frames, the output ring, arguments, paths, hosts, and the golden frames.
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +9,10 @@
 
 #include "arguments.h"
 #include "check.h"
+#include "hostname.h"
 #include "path.h"
 #include "ring.h"
+#include "sockets.h"
 
 static const char *golden_directory;
 
@@ -350,6 +353,90 @@ static void arguments_are_laid_out_for_execve(void) {
     arguments_free(&arguments);
 }
 
+// ---- What a renewal changes
+
+static void write_whole(const char *path, const char *text) {
+    FILE *file = fopen(path, "w");
+    CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+static void hosts_become(const char *before, const char *name, const char *after) {
+    char text[1024] = "";
+    const char *path = in_workplace("hosts");
+    write_whole(path, before);
+    CHECK_EQUAL(hosts_name(path, name), 0);
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL);
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    if (strcmp(text, after) != 0)
+        fprintf(stderr, "%s", text);
+    CHECK(strcmp(text, after) == 0);
+}
+
+#define PADDED(name, blanks) "127.0.1.1 " name blanks "\n"
+#define BLANKS_62 "                                                              "
+#define BLANKS_61 "                                                             "
+
+static void the_line_of_the_host_name_is_replaced_and_no_other(void) {
+    const char *longest = "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabc";
+    CHECK_EQUAL(strlen(longest), HOSTNAME_MAX);
+    hosts_become("", "a", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n" PADDED("a", BLANKS_62));
+    hosts_become("x\n127.0.1.1 sandglass\ny\n", "a", "x\n" PADDED("a", BLANKS_62) "y\n");
+    hosts_become("x\n" PADDED("a", BLANKS_62) "y", "bc", "x\n" PADDED("bc", BLANKS_61) "y");
+    hosts_become("x\n" PADDED("bc", BLANKS_61), longest,
+                 "x\n" PADDED("abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabc", ""));
+    hosts_become("127.0.1.1 own.example own\n", "a", "127.0.1.1 own.example own\n" PADDED("a", BLANKS_62));
+    hosts_become("no newline", "a", "no newline\n" PADDED("a", BLANKS_62));
+}
+
+static void hosts_that_are_no_such_file_are_left_alone(void) {
+    const char *path = in_workplace("hosts-directory");
+    CHECK_EQUAL(mkdir(path, 0755), 0);
+    CHECK_EQUAL(hosts_name(path, "a"), -EISDIR);
+    path = in_workplace("hosts-fifo");
+    CHECK_EQUAL(mkfifo(path, 0644), 0);
+    CHECK_EQUAL(hosts_name(path, "a"), -EINVAL);
+    path = in_workplace("hosts-large");
+    FILE *file = fopen(path, "w");
+    CHECK(file && fseek(file, 1 << 20, SEEK_SET) == 0 && fputs("x", file) >= 0 && fclose(file) == 0);
+    CHECK_EQUAL(hosts_name(path, "a"), -EINVAL);
+}
+
+struct socket_case {
+    int family;
+    const char *source;
+    uint16_t source_port;
+    const char *destination;
+    bool doomed;
+};
+
+static void connections_out_of_the_guest_are_doomed(void) {
+    static const struct socket_case cases[] = {
+        {AF_INET, "169.254.0.21", 40000, "192.0.2.1", true},
+        {AF_INET, "169.254.0.21", 80, "169.254.0.22", true},
+        {AF_INET, "169.254.0.21", 49983, "169.254.0.22", false},
+        {AF_INET, "127.0.0.1", 40000, "127.0.0.1", false},
+        {AF_INET, "127.0.0.1", 40000, "127.9.9.9", false},
+        {AF_INET, "169.254.0.21", 40000, "169.254.0.21", false},
+        {AF_INET6, "::1", 40000, "::1", false},
+        {AF_INET6, "::ffff:127.0.0.1", 80, "::ffff:127.0.0.1", false},
+        {AF_INET6, "::ffff:169.254.0.21", 80, "::ffff:169.254.0.22", true},
+        {AF_INET6, "::ffff:169.254.0.21", 80, "::ffff:169.254.0.21", false},
+        {AF_INET6, "2001:db8::1", 49983, "2001:db8::2", true},
+        {AF_INET6, "fe80::1", 80, "::2", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct inet_diag_msg socket = {.idiag_family = (uint8_t)cases[i].family};
+        socket.id.idiag_sport = htons(cases[i].source_port);
+        CHECK_EQUAL(inet_pton(cases[i].family, cases[i].source, socket.id.idiag_src), 1);
+        CHECK_EQUAL(inet_pton(cases[i].family, cases[i].destination, socket.id.idiag_dst), 1);
+        if (sockets_is_doomed(&socket, 49983) != cases[i].doomed)
+            fprintf(stderr, "case %zu: %s -> %s\n", i, cases[i].source, cases[i].destination);
+        CHECK(sockets_is_doomed(&socket, 49983) == cases[i].doomed);
+    }
+}
+
 static const struct test tests[] = {
     {"odd bytes are escaped", odd_bytes_are_escaped},
     {"a long text is cut at a character", a_long_text_is_cut_at_a_character},
@@ -369,6 +456,9 @@ static const struct test tests[] = {
     {"directories are made with their parents", directories_are_made_with_their_parents},
     {"a deep tree is removed and links are not followed", a_deep_tree_is_removed_and_links_are_not_followed},
     {"arguments are laid out for execve", arguments_are_laid_out_for_execve},
+    {"the line of the host name is replaced, and no other", the_line_of_the_host_name_is_replaced_and_no_other},
+    {"hosts that are no such file are left alone", hosts_that_are_no_such_file_are_left_alone},
+    {"connections out of the guest are doomed", connections_out_of_the_guest_are_doomed},
 };
 
 int main(int argc, char **argv) {

@@ -3,6 +3,7 @@ package dev.sandglass.host.guest;
 import com.google.protobuf.ByteString;
 import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
+import dev.sandglass.contract.guest.v1.Request;
 import dev.sandglass.host.linux.Deadline;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -12,6 +13,8 @@ import java.util.Deque;
 import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /** The connections to one guest: those in use, and a few authenticated ones that wait. Thread-safe. */
 final class ConnectionPool implements AutoCloseable {
@@ -24,7 +27,10 @@ final class ConnectionPool implements AutoCloseable {
     private final Deque<GuestConnection> idle = new ArrayDeque<>();
     private final Set<GuestConnection> lent = new HashSet<>();
     private ByteString token;
-    private boolean closed;
+    /** Why no connection is given any more; null while they are. */
+    private @Nullable Reason closed;
+
+    private record Reason(ErrorCode code, String message) {}
 
     ConnectionPool(InetSocketAddress address, ByteString token) {
         this.address = address;
@@ -58,26 +64,45 @@ final class ConnectionPool implements AutoCloseable {
     }
 
     GuestConnection open(Deadline deadline) throws IOException {
-        return open(token(), CONNECT_TIMEOUT, deadline);
+        return open(token(), CONNECT_TIMEOUT, deadline, Optional.empty());
     }
 
-    GuestConnection open(ByteString presented, Duration connectTimeout, Deadline deadline) throws IOException {
-        GuestConnection connection = GuestConnection.open(address, presented, connectTimeout, deadline);
-        synchronized (this) {
-            if (!closed) {
-                lent.add(connection);
-                return connection;
-            }
+    /** {@code ahead}: {@link GuestConnection#open}. */
+    GuestConnection open(
+            ByteString presented, Duration connectTimeout, Deadline deadline, Optional<Supplier<Request>> ahead)
+            throws IOException {
+        requireOpen();
+        GuestConnection connection = GuestConnection.open(address, presented, connectTimeout, deadline, ahead);
+        try {
+            lend(connection);
+        } catch (PlatformException closedMeanwhile) {
+            connection.close();
+            throw closedMeanwhile;
         }
-        connection.close();
-        throw new PlatformException(ErrorCode.AGENT_ERROR, "The sandbox is not running any more.");
+        return connection;
+    }
+
+    private synchronized void lend(GuestConnection connection) {
+        requireOpen();
+        lent.add(connection);
+    }
+
+    private synchronized void requireOpen() {
+        if (closed != null) {
+            throw new PlatformException(closed.code, closed.message);
+        }
+    }
+
+    /** How a connection that broke looks to the rest of the host: with the reason, where we closed it ourselves. */
+    synchronized PlatformException failureOf(IOException broken) {
+        return closed == null ? GuestFailures.of(broken) : new PlatformException(closed.code, closed.message, broken);
     }
 
     /** After an operation that ended in order. */
     void release(GuestConnection connection) {
         connection.rest();
         synchronized (this) {
-            if (lent.remove(connection) && !closed && idle.size() < IDLE_MAX) {
+            if (lent.remove(connection) && closed == null && idle.size() < IDLE_MAX) {
                 idle.addLast(connection);
                 return;
             }
@@ -109,9 +134,16 @@ final class ConnectionPool implements AutoCloseable {
 
     @Override
     public void close() {
+        close(ErrorCode.AGENT_ERROR, "The sandbox is not running any more.");
+    }
+
+    /** Whoever uses a connection or asks for one is told the reason; the first one given counts. */
+    void close(ErrorCode code, String message) {
         Set<GuestConnection> all;
         synchronized (this) {
-            closed = true;
+            if (closed == null) {
+                closed = new Reason(code, message);
+            }
             all = new HashSet<>(lent);
             all.addAll(idle);
             lent.clear();

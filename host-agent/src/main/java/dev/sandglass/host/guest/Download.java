@@ -55,7 +55,7 @@ final class Download extends InputStream {
             last = reply.getData().getLast();
         } catch (IOException failure) {
             close();
-            throw GuestFailures.of(failure);
+            throw pool.failureOf(failure);
         } catch (RuntimeException failure) {
             close();
             throw failure;

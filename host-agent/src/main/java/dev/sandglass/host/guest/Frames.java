@@ -14,20 +14,35 @@ final class Frames {
 
     private Frames() {}
 
-    static byte[] encode(Request request) throws IOException {
-        int size = request.getSerializedSize();
-        if (size > MESSAGE_BYTES_MAX) {
-            throw new IllegalArgumentException("a request of " + size + " bytes is too long for one frame");
+    /** One after the other. */
+    static byte[] encode(Request... requests) throws IOException {
+        int total = 0;
+        for (Request request : requests) {
+            int size = request.getSerializedSize();
+            if (size > MESSAGE_BYTES_MAX) {
+                throw new IllegalArgumentException("a request of " + size + " bytes is too long for one frame");
+            }
+            total += HEADER_BYTES + size;
         }
-        byte[] frame = new byte[HEADER_BYTES + size];
-        frame[0] = (byte) (size >>> 24);
-        frame[1] = (byte) (size >>> 16);
-        frame[2] = (byte) (size >>> 8);
-        frame[3] = (byte) size;
-        CodedOutputStream output = CodedOutputStream.newInstance(frame, HEADER_BYTES, size);
+        byte[] frames = new byte[total];
+        int at = 0;
+        for (Request request : requests) {
+            at = put(request, frames, at);
+        }
+        return frames;
+    }
+
+    /** Where the next one begins. */
+    private static int put(Request request, byte[] frames, int at) throws IOException {
+        int size = request.getSerializedSize();
+        frames[at] = (byte) (size >>> 24);
+        frames[at + 1] = (byte) (size >>> 16);
+        frames[at + 2] = (byte) (size >>> 8);
+        frames[at + 3] = (byte) size;
+        CodedOutputStream output = CodedOutputStream.newInstance(frames, at + HEADER_BYTES, size);
         request.writeTo(output);
         output.checkNoSpaceLeft();
-        return frame;
+        return at + HEADER_BYTES + size;
     }
 
     /**

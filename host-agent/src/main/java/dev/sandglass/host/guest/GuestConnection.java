@@ -16,7 +16,9 @@ import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
 
 /**
  * One authenticated connection. Replies are received by one thread at a time; requests may be sent from any. Closing it
@@ -57,8 +59,18 @@ final class GuestConnection implements AutoCloseable {
         this.replies = new Frames.Reader(input);
     }
 
-    /** Connects and says Hello; {@code connectTimeout} bounds the first, the deadline both. */
-    static GuestConnection open(InetSocketAddress address, ByteString token, Duration connectTimeout, Deadline deadline)
+    /**
+     * Connects and says Hello; {@code connectTimeout} bounds the first, the deadline both.
+     *
+     * @param ahead a first request, made when there is a connection and sent in one packet with Hello; its reply is to be
+     *     received next
+     */
+    static GuestConnection open(
+            InetSocketAddress address,
+            ByteString token,
+            Duration connectTimeout,
+            Deadline deadline,
+            Optional<Supplier<Request>> ahead)
             throws IOException {
         SocketChannel channel = SocketChannel.open();
         try {
@@ -67,7 +79,7 @@ final class GuestConnection implements AutoCloseable {
             Duration timeout = deadline.orAfter(connectTimeout).remaining();
             channel.socket().connect(address, millis(timeout));
             GuestConnection connection = new GuestConnection(channel);
-            connection.greet(token, deadline);
+            connection.greet(token, deadline, ahead);
             return connection;
         } catch (IOException | RuntimeException failure) {
             channel.close();
@@ -75,13 +87,16 @@ final class GuestConnection implements AutoCloseable {
         }
     }
 
-    private void greet(ByteString token, Deadline deadline) throws IOException {
-        send(Request.newBuilder()
-                .setHello(Hello.newBuilder()
-                        .setProtocolMin(PROTOCOL_MIN)
-                        .setProtocolMax(PROTOCOL_MAX)
-                        .setToken(token))
-                .build());
+    private void greet(ByteString token, Deadline deadline, Optional<Supplier<Request>> ahead) throws IOException {
+        Hello.Builder hello = Hello.newBuilder()
+                .setProtocolMin(PROTOCOL_MIN)
+                .setProtocolMax(PROTOCOL_MAX)
+                .setToken(token);
+        Request first = Request.newBuilder().setHello(hello).build();
+        write(
+                ahead.isEmpty()
+                        ? Frames.encode(first)
+                        : Frames.encode(first, ahead.get().get()));
         Reply reply = receive(deadline);
         welcome = switch (reply.getKindCase()) {
             case WELCOME -> reply.getWelcome();
@@ -95,10 +110,13 @@ final class GuestConnection implements AutoCloseable {
     }
 
     void send(Request request) throws IOException {
-        byte[] frame = Frames.encode(request);
+        write(Frames.encode(request));
+    }
+
+    private void write(byte[] frames) throws IOException {
         sending.lock();
         try {
-            output.write(frame);
+            output.write(frames);
         } finally {
             sending.unlock();
         }

@@ -71,7 +71,7 @@ final class GuestExecStream implements ExecStream {
             }
         } catch (IOException failure) {
             close();
-            throw GuestFailures.of(failure);
+            throw pool.failureOf(failure);
         }
     }
 
@@ -89,7 +89,7 @@ final class GuestExecStream implements ExecStream {
             return Optional.empty();
         } catch (IOException failure) {
             close();
-            throw GuestFailures.of(failure);
+            throw pool.failureOf(failure);
         }
     }
 

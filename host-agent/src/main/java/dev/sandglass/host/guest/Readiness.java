@@ -3,6 +3,7 @@ package dev.sandglass.host.guest;
 import dev.sandglass.host.linux.Deadline;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.Optional;
 
 /**
  * Waits for a guest that is being booted or continued. A first attempt often comes before the guest's network is there,
@@ -20,7 +21,8 @@ final class Readiness {
         Duration timeout = CONNECT_TIMEOUT;
         for (; ; ) {
             try {
-                return pool.open(pool.token(), timeout, deadline.orAfter(timeout.plus(HELLO_TIMEOUT)));
+                return pool.open(
+                        pool.token(), timeout, deadline.orAfter(timeout.plus(HELLO_TIMEOUT)), Optional.empty());
             } catch (GuestConnection.HelloRefused refused) {
                 throw GuestFailures.of(refused.failure());
             } catch (IOException notYet) {

@@ -177,6 +177,7 @@ class GoldenFramesTest {
                         .setMessage("cannot write /a: No space left on device")));
         reply("welcome", reply().setWelcome(Welcome.newBuilder().setProtocol(1).setAgentVersion("0.1.0")));
         reply("done", reply().setDone(Done.getDefaultInstance()));
+        reply("done-clock", reply().setDone(Done.newBuilder().setClockUnixNanos(1_700_000_000_123_456_789L)));
         reply(
                 "exec_started",
                 reply().setExecStarted(ExecStarted.newBuilder().setExecId("ex1").setPid(4711)));

@@ -580,6 +580,49 @@ class GuestClientTest {
         assertThat(agent.isAlive()).isTrue();
     }
 
+    @Test
+    void commandsOfASandboxThatIsPausedAreLeftWithAReasonAndAttachedAfterwards() throws Exception {
+        ExecStream stream = guest.startExec(
+                command("sh", "-c", "echo before; read line; echo after $line")
+                        .setStdinOpen(true)
+                        .build(),
+                soon());
+        long seq = ((ExecStream.Event.Output) stream.next()).seq();
+        Thread reader = Thread.ofVirtual()
+                .start(() -> assertThatThrownBy(stream::next)
+                        .isInstanceOfSatisfying(
+                                PlatformException.class,
+                                failure -> assertThat(failure.code()).isEqualTo(ErrorCode.INVALID_STATE))
+                        .hasMessage("The sandbox is being paused."));
+        Thread.sleep(50);
+        guest.closeConnections("The sandbox is being paused.");
+        assertThat(reader.join(Duration.ofSeconds(5))).isTrue();
+        assertThat(codeOf(() -> guest.ping(soon()))).isEqualTo(ErrorCode.INVALID_STATE);
+        guest.close();
+        assertThat(codeOf(() -> guest.ping(soon()))).isEqualTo(ErrorCode.INVALID_STATE);
+
+        byte[] token = new byte[GuestClient.TOKEN_BYTES];
+        try (GuestClient resumed = new GuestClient(agent.address(), FIRST_TOKEN)) {
+            resumed.renew(renewal(token), soon());
+            try (ExecStream attached = resumed.attachExec(stream.execId(), seq, soon())) {
+                attached.stdin("pause\n".getBytes(StandardCharsets.UTF_8));
+                assertThat(textOf(attached.next())).isEqualTo("after pause\n");
+                assertThat(exitOf(attached).getExitCode()).isZero();
+            }
+        }
+    }
+
+    @Test
+    void aClockThatCannotBeSetPreciselyIsAFailureAndNothingIsThawed() {
+        // Nobody sets a test's clock: it is an hour behind the one it should have.
+        InstantSource ahead = InstantSource.offset(InstantSource.system(), Duration.ofHours(1));
+        Renewal renewal = new Renewal(new byte[GuestClient.TOKEN_BYTES], ahead, new byte[64], "box-1", true);
+        assertThatThrownBy(() -> guest.renew(renewal, soon()))
+                .isInstanceOf(PlatformException.class)
+                .hasMessageContaining("clock");
+        guest.ping(soon());
+    }
+
     private static String textOf(ExecStream.Event event) {
         return event instanceof ExecStream.Event.Output output ? output.data().toStringUtf8() : "";
     }
