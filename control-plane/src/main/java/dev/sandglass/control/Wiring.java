@@ -21,6 +21,7 @@ import dev.sandglass.control.host.Placement;
 import dev.sandglass.control.http.Authenticator;
 import dev.sandglass.control.http.Route;
 import dev.sandglass.control.http.WebServer;
+import dev.sandglass.control.idempotency.StoredAnswers;
 import dev.sandglass.control.observe.Telemetry;
 import dev.sandglass.control.sandbox.SandboxFeature;
 import java.net.InetSocketAddress;
@@ -59,12 +60,15 @@ final class Wiring implements AutoCloseable {
             own(accounts.accounts());
             apiKeys = ApiKeyFeature.wire(database.jdbi());
             own(apiKeys.keys());
+            StoredAnswers answers = new StoredAnswers(database.jdbi());
             sandboxes = own(new SandboxFeature(
                     database.jdbi(),
+                    answers,
                     hosts,
                     hostStore,
                     new Placement(configuration.memoryOvercommit()),
                     configuration.quota(),
+                    (team, name) -> Optional.empty(),
                     telemetry));
             ExecSockets execSockets = own(new ExecSockets(sandboxes.sandboxes()));
             ExecResource execs = new ExecResource(
@@ -84,6 +88,7 @@ final class Wiring implements AutoCloseable {
                 monitor.embedded(here.hostId(), here.channel());
                 sandboxes.interrupted(here.hostId());
             });
+            sandboxes.start();
             configuration.hostAgent().ifPresent(monitor::at);
             registry = registryAddress(configuration, agent.isPresent())
                     .map(listen -> own(HostRegistry.start(listen, configuration.installation(), hosts, hostStore)));

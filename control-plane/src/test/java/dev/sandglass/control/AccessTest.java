@@ -119,6 +119,9 @@ final class AccessTest {
                         "{\"metadata\":{\"a\":\"" + "x".repeat(1025) + "\"}}",
                         "{\"metadata\":\"x\"}"));
         bad.put(
+                "POST /v1/sandboxes/{id}/resume",
+                with(notAnObject, "{\"cold\":1}", "{\"cold\":\"true\"}", "{\"cold\":[]}"));
+        bad.put(
                 "POST /v1/sandboxes/{id}/exec",
                 with(
                         notAnObject,
@@ -202,6 +205,7 @@ final class AccessTest {
             "GET /v1/sandboxes/{id}",
             "DELETE /v1/sandboxes/{id}",
             "POST /v1/sandboxes/{id}/ping",
+            "POST /v1/sandboxes/{id}/pause",
             "GET /v1/sandboxes/{id}/exec/stream", // its messages: ExecTest
             "GET /v1/sandboxes/{id}/execs",
             "DELETE /v1/sandboxes/{id}/execs/{exec_id}");

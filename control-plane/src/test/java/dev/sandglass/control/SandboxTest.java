@@ -235,10 +235,10 @@ final class SandboxTest {
         assertThat(row.text("error")).contains("to be deleted");
         assertThat(api.get(SANDBOXES + "?status=error").list()).hasSize(1);
         assertThat(api.post(SANDBOXES + "/" + id + "/ping").code()).isEqualTo("invalid_state");
-        test.plane.wiring().sandboxes.settleNow();
+        test.plane.wiring().sandboxes.reconcileNow();
         assertThat(statusOf(id)).isEqualTo("error");
         test.agent.onDestroy = sandbox -> Optional.empty();
-        test.plane.wiring().sandboxes.settleNow();
+        test.plane.wiring().sandboxes.reconcileNow();
         assertThat(api.get(SANDBOXES + "/" + id).status()).isEqualTo(404);
         assertThat(test.agent.sandboxes).doesNotContainKey(id);
     }
@@ -270,9 +270,9 @@ final class SandboxTest {
     void whatTheHostHasNoLongerIsStoppedAfterTheSecondLook() throws Exception {
         String id = create();
         test.agent.vanish(id);
-        test.plane.wiring().sandboxes.settleNow();
+        test.plane.wiring().sandboxes.reconcileNow();
         assertThat(statusOf(id)).isEqualTo("running");
-        test.plane.wiring().sandboxes.settleNow();
+        test.plane.wiring().sandboxes.reconcileNow();
         Api.Answer row = api.get(SANDBOXES + "/" + id);
         assertThat(row.text("status")).isEqualTo("stopped");
         assertThat(row.json()).containsKey("error").doesNotContainKey("host_ip");
@@ -283,7 +283,7 @@ final class SandboxTest {
     void whatTheHostSaysHasStoppedIsStoppedAtOnce() throws Exception {
         String id = create();
         test.agent.statuses.put(id, SandboxStatus.STOPPED);
-        test.plane.wiring().sandboxes.settleNow();
+        test.plane.wiring().sandboxes.reconcileNow();
         assertThat(api.get(SANDBOXES + "/" + id).text("error")).isEqualTo("It powered off.");
     }
 
@@ -296,16 +296,16 @@ final class SandboxTest {
             test.sql("update sandboxes set status = 'pending', deadline_at = now() - interval '1 second' where id = '"
                     + id + "'");
         }
-        test.plane.wiring().sandboxes.settleNow();
+        test.plane.wiring().sandboxes.reconcileNow();
         assertThat(statusOf(there)).isEqualTo("running");
         assertThat(statusOf(gone)).isEqualTo("error");
         String young = create();
         test.sql("update sandboxes set status = 'pending', deadline_at = now() + interval '1 hour' where id = '" + young
                 + "'");
-        test.plane.wiring().sandboxes.settleNow();
+        test.plane.wiring().sandboxes.reconcileNow();
         assertThat(statusOf(young)).isEqualTo("pending");
         test.sql("update sandboxes set deadline_at = now() where id = '" + young + "'");
-        test.plane.wiring().sandboxes.settleNow();
+        test.plane.wiring().sandboxes.reconcileNow();
     }
 
     @Test
@@ -321,8 +321,10 @@ final class SandboxTest {
                 ControlPlaneConfiguration.read(new HashMap<>(test.environment), ConfigurationKeys.controlPlane());
         EmbeddedAgent agent = new EmbeddedAgent(test.agent.channel(), test.agent.hostId);
         try (ControlPlane second = ControlPlane.start(configuration, Optional.of(agent), Progress.SILENT)) {
-            second.wiring().sandboxes.settleNow();
+            second.wiring().sandboxes.reconcileNow(); // the first one leads
+            assertThat(statusOf(there)).isEqualTo("pending");
         }
+        test.plane.wiring().sandboxes.reconcileNow();
         assertThat(statusOf(there)).isEqualTo("running");
         assertThat(statusOf(gone)).isEqualTo("error");
     }
@@ -332,7 +334,7 @@ final class SandboxTest {
         Set<String> left = new HashSet<>(Concurrently.run(12, i -> {
             if (i % 4 == 3) {
                 try {
-                    test.plane.wiring().sandboxes.settleNow();
+                    test.plane.wiring().sandboxes.reconcileNow();
                 } catch (Exception e) {
                     throw new IllegalStateException(e);
                 }

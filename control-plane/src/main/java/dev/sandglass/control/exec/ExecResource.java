@@ -100,14 +100,13 @@ public final class ExecResource {
         Duration timeout = Duration.ofSeconds(seconds);
         ExecSpec spec = ExecSpecs.of(sent.command(), Optional.of(timeout), Optional.empty());
         String stdin = Texts.requireUnicode("stdin", sent.stdin() == null ? "" : sent.stdin());
-        ExecResponse ended = sandbox.host()
-                .call(
-                        timeout.plus(SLACK),
-                        agent -> agent.exec(ExecRequest.newBuilder()
-                                .setSandboxId(sandbox.id().value())
-                                .setSpec(spec)
-                                .setStdin(ByteString.copyFromUtf8(stdin))
-                                .build()));
+        ExecResponse ended = sandbox.call(
+                timeout.plus(SLACK),
+                agent -> agent.exec(ExecRequest.newBuilder()
+                        .setSandboxId(sandbox.id().value())
+                        .setSpec(spec)
+                        .setStdin(ByteString.copyFromUtf8(stdin))
+                        .build()));
         sandboxes.used(sandbox.id());
         return Reply.ok(result(sandbox, spec, ended));
     }
@@ -142,7 +141,7 @@ public final class ExecResource {
         Sandboxes.Running sandbox = sandboxes.requireRunning(request.team(), request.parameter("id"));
         SandboxRequest which =
                 SandboxRequest.newBuilder().setSandboxId(sandbox.id().value()).build();
-        return Reply.ok(sandbox.host().call(SHORT_CALL, agent -> agent.listExecs(which)).getExecsList().stream()
+        return Reply.ok(sandbox.call(SHORT_CALL, agent -> agent.listExecs(which)).getExecsList().stream()
                 .map(ExecResource::listed)
                 .toList());
     }
@@ -168,13 +167,12 @@ public final class ExecResource {
         if (!Ids.isValid(ExecId.PREFIX, exec)) {
             throw new PlatformException(ErrorCode.NOT_FOUND, "There is no such exec.");
         }
-        sandbox.host()
-                .call(
-                        SHORT_CALL,
-                        agent -> agent.killExec(KillExecRequest.newBuilder()
-                                .setSandboxId(sandbox.id().value())
-                                .setExecId(exec)
-                                .build()));
+        sandbox.call(
+                SHORT_CALL,
+                agent -> agent.killExec(KillExecRequest.newBuilder()
+                        .setSandboxId(sandbox.id().value())
+                        .setExecId(exec)
+                        .build()));
         return Reply.noContent();
     }
 

@@ -300,7 +300,7 @@ public final class ExecSocket implements Session.Listener {
             case "attach" -> attach(message);
             default -> throw invalid("The first message must be of type start or attach.");
         };
-        var opened = sandbox.host().open(agent -> agent.execStream());
+        var opened = sandbox.open(agent -> agent.execStream());
         call = opened;
         if (hasEnded()) {
             opened.cancel("the reader has left", null);
@@ -405,7 +405,7 @@ public final class ExecSocket implements Session.Listener {
                 .setSandboxId(sandbox.id().value())
                 .setExecId(execId)
                 .build();
-        sandbox.host().call(KILL_LIMIT, agent -> agent.killExec(which));
+        sandbox.call(KILL_LIMIT, agent -> agent.killExec(which));
     }
 
     // ---- process to client
@@ -430,7 +430,7 @@ public final class ExecSocket implements Session.Listener {
             }
             fail(new PlatformException(ErrorCode.AGENT_ERROR, "The sandbox's host ended the stream."));
         } catch (StatusException e) {
-            fail(AgentFailure.of(e));
+            fail(sandbox.failed(AgentFailure.of(e)));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             leave();

@@ -303,7 +303,7 @@ public final class FileResource {
     private Reply list(HttpRequest request) {
         Sandboxes.Running sandbox = sandbox(request);
         PathRequest which = pathRequest(sandbox, request.query("path").orElse(null));
-        return Reply.ok(sandbox.host().call(CALL_LIMIT, agent -> agent.listDirectory(which)).getEntriesList().stream()
+        return Reply.ok(sandbox.call(CALL_LIMIT, agent -> agent.listDirectory(which)).getEntriesList().stream()
                 .map(FileResource::entry)
                 .toList());
     }
@@ -324,7 +324,7 @@ public final class FileResource {
     private Reply makeDirectory(HttpRequest request) throws IOException {
         Sandboxes.Running sandbox = sandbox(request);
         PathRequest which = pathRequest(sandbox, request.json(PathBody.class).path());
-        sandbox.host().call(CALL_LIMIT, agent -> agent.makeDirectory(which));
+        sandbox.call(CALL_LIMIT, agent -> agent.makeDirectory(which));
         return Reply.noContent();
     }
 
@@ -336,14 +336,14 @@ public final class FileResource {
                 .setFrom(Paths.require("from", body.from()))
                 .setTo(Paths.require("to", body.to()))
                 .build();
-        sandbox.host().call(CALL_LIMIT, agent -> agent.move(move));
+        sandbox.call(CALL_LIMIT, agent -> agent.move(move));
         return Reply.noContent();
     }
 
     private Reply remove(HttpRequest request) {
         Sandboxes.Running sandbox = sandbox(request);
         PathRequest which = pathRequest(sandbox, request.query("path").orElse(null));
-        sandbox.host().call(CALL_LIMIT, agent -> agent.remove(which));
+        sandbox.call(CALL_LIMIT, agent -> agent.remove(which));
         return Reply.noContent();
     }
 

@@ -32,11 +32,13 @@ final class GuestFiles {
 
     /** A file on its way. Nothing of it is seen in the sandbox before {@link #commit}; closing without it discards. */
     static final class Upload implements AutoCloseable {
+        private final Sandboxes.Running sandbox;
         private final BlockingClientCall<WriteFileRequest, Empty> call;
         private boolean done;
 
         Upload(Sandboxes.Running sandbox, String path, int mode) {
-            call = sandbox.host().open(agent -> agent.streamWriteFile());
+            this.sandbox = sandbox;
+            call = sandbox.open(agent -> agent.streamWriteFile());
             write(WriteFileRequest.newBuilder()
                     .setTarget(WriteTarget.newBuilder()
                             .setSandboxId(sandbox.id().value())
@@ -64,7 +66,7 @@ final class GuestFiles {
                     .setCommit(Empty.getDefaultInstance())
                     .build());
             call.halfClose();
-            Empty answer = step(() -> call.read(STALL_SECONDS, TimeUnit.SECONDS));
+            Empty answer = step(sandbox, () -> call.read(STALL_SECONDS, TimeUnit.SECONDS));
             if (answer == null) {
                 throw new PlatformException(ErrorCode.AGENT_ERROR, "The sandbox's host did not confirm the file.");
             }
@@ -72,9 +74,9 @@ final class GuestFiles {
         }
 
         private void write(WriteFileRequest message) {
-            boolean taken = step(() -> call.write(message, STALL_SECONDS, TimeUnit.SECONDS));
+            boolean taken = step(sandbox, () -> call.write(message, STALL_SECONDS, TimeUnit.SECONDS));
             if (!taken) {
-                step(() -> call.read(STALL_SECONDS, TimeUnit.SECONDS)); // throws what the agent has against it
+                step(sandbox, () -> call.read(STALL_SECONDS, TimeUnit.SECONDS)); // throws what the agent has against it
                 throw new PlatformException(ErrorCode.AGENT_ERROR, "The sandbox's host stopped taking the file.");
             }
         }
@@ -91,19 +93,21 @@ final class GuestFiles {
 
     /** A file on its way out, its information read already. */
     static final class Download implements AutoCloseable {
+        private final Sandboxes.Running sandbox;
         private final BlockingClientCall<?, ReadFileResponse> call;
         private final FileInfo info;
 
         /** {@code length} 0: to the end. */
         Download(Sandboxes.Running sandbox, String path, long offset, long length) {
+            this.sandbox = sandbox;
             ReadFileRequest request = ReadFileRequest.newBuilder()
                     .setSandboxId(sandbox.id().value())
                     .setPath(path)
                     .setOffset(offset)
                     .setLength(length)
                     .build();
-            call = sandbox.host().open(agent -> agent.streamReadFile(request));
-            ReadFileResponse first = step(() -> call.read(STALL_SECONDS, TimeUnit.SECONDS));
+            call = sandbox.open(agent -> agent.streamReadFile(request));
+            ReadFileResponse first = step(sandbox, () -> call.read(STALL_SECONDS, TimeUnit.SECONDS));
             if (first == null || !first.hasInfo()) {
                 close();
                 throw new PlatformException(ErrorCode.AGENT_ERROR, "The sandbox's host did not describe the file.");
@@ -119,7 +123,7 @@ final class GuestFiles {
         void transfer(OutputStream out, long expected) throws IOException {
             long left = expected;
             while (left > 0) {
-                ReadFileResponse response = step(() -> call.read(STALL_SECONDS, TimeUnit.SECONDS));
+                ReadFileResponse response = step(sandbox, () -> call.read(STALL_SECONDS, TimeUnit.SECONDS));
                 if (response == null) {
                     throw new EOFException("the file ended " + left + " bytes early");
                 }
@@ -141,11 +145,11 @@ final class GuestFiles {
         T take() throws StatusException, InterruptedException, TimeoutException;
     }
 
-    private static <T> T step(Step<T> step) {
+    private static <T> T step(Sandboxes.Running sandbox, Step<T> step) {
         try {
             return step.take();
         } catch (StatusException e) {
-            throw AgentFailure.of(e);
+            throw sandbox.failed(AgentFailure.of(e));
         } catch (TimeoutException e) {
             throw new PlatformException(
                     ErrorCode.AGENT_ERROR, "The sandbox made no progress for " + STALL_SECONDS + " s.", e);

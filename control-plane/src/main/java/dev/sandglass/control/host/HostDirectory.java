@@ -46,6 +46,11 @@ public final class HostDirectory implements AutoCloseable {
         this.credentials = new AgentCredentials(installation);
     }
 
+    /** That all of them belong to. */
+    public String installation() {
+        return credentials.installation().id();
+    }
+
     /**
      * The connection to a host's agent.
      *

@@ -81,6 +81,18 @@ public final class HostStore {
                 .findOne());
     }
 
+    /** It does not answer; it is down if it has not been heard of for {@code patience} either. */
+    public void unreachable(String id, Duration patience) {
+        jdbi.useHandle(handle -> handle.createUpdate("""
+                        update hosts set status = 'down' where id = :id and installation_id = :installation
+                          and status = 'up' and heartbeat_at < now() - :patience * interval '1 millisecond'
+                        """)
+                .bind("id", id)
+                .bind("installation", installation)
+                .bind("patience", patience.toMillis())
+                .execute());
+    }
+
     private static Host host(ResultSet row) throws SQLException {
         return new Host(
                 row.getString("id"),

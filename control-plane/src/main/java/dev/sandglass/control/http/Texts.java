@@ -60,6 +60,23 @@ public final class Texts {
         return number;
     }
 
+    public static Optional<Integer> optionalWithin(String field, @Nullable Integer value, int min, int max) {
+        return Optional.ofNullable(value).map(number -> within(field, number, min, max, number));
+    }
+
+    /** What templates and snapshots are called. */
+    public static boolean isName(String value) {
+        return value.matches("[A-Za-z0-9][A-Za-z0-9._-]{0,63}");
+    }
+
+    public static String requireName(String field, String value) {
+        if (!isName(value)) {
+            throw invalid("The field '" + field
+                    + "' must be 1 to 64 characters: letters, digits and . _ -, the first one" + " a letter or digit.");
+        }
+        return value;
+    }
+
     /** Environment variables: names as a shell takes them. */
     public static Map<String, String> environment(@Nullable Map<String, @Nullable String> env) {
         return map("env", env, 256, 128, 32_768, "[A-Za-z_][A-Za-z0-9_]*");

@@ -1,5 +1,6 @@
 package dev.sandglass.control.observe;
 
+import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.Metrics;
 import io.micrometer.core.instrument.Timer;
 import io.micrometer.core.instrument.binder.jvm.JvmMemoryMetrics;
@@ -8,12 +9,16 @@ import io.micrometer.core.instrument.binder.system.ProcessorMetrics;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.time.Duration;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** Metrics in Prometheus' text form. Thread-safe. Labels come from closed sets, never from what a caller sends. */
 public final class Telemetry implements AutoCloseable {
     private static final Set<String> METHODS = Set.of("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS");
 
+    private final Map<String, AtomicInteger> strangers = new ConcurrentHashMap<>();
     private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
 
     public Telemetry() {
@@ -41,6 +46,24 @@ public final class Telemetry implements AutoCloseable {
                 .tag("outcome", succeeded ? "success" : "failure")
                 .register(registry)
                 .record(Duration.ofNanos(elapsedNanos));
+    }
+
+    /** All hosts have been looked at. */
+    public void reconciled(long elapsedNanos) {
+        Timer.builder("sandglass.reconciler.pass").register(registry).record(Duration.ofNanos(elapsedNanos));
+    }
+
+    /** What a host has that the database does not know, and that is left alone. */
+    public void strangers(String host, int count) {
+        strangers
+                .computeIfAbsent(host, name -> {
+                    AtomicInteger gauge = new AtomicInteger();
+                    Gauge.builder("sandglass.reconciler.strangers", gauge, AtomicInteger::get)
+                            .tag("host", name)
+                            .register(registry);
+                    return gauge;
+                })
+                .set(count);
     }
 
     public String scrape() {

@@ -15,12 +15,12 @@ final class Activity implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Activity.class);
     private static final Duration WRITTEN_EVERY = Duration.ofSeconds(1);
 
-    private final SandboxStore store;
+    private final PostgresSandboxStore store;
     private final Set<SandboxId> used = ConcurrentHashMap.newKeySet();
     private final ScheduledExecutorService writer = Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("sandbox-activity").factory());
 
-    Activity(SandboxStore store) {
+    Activity(PostgresSandboxStore store) {
         this.store = store;
         long period = WRITTEN_EVERY.toMillis();
         var _ = writer.scheduleWithFixedDelay(this::write, period, period, TimeUnit.MILLISECONDS);

@@ -17,10 +17,10 @@ import org.slf4j.LoggerFactory;
 import org.slf4j.MDC;
 
 /**
- * Work on sandboxes that is finished whether or not somebody waits for it: it runs on a thread of its own, and a caller
+ * Work on sandboxes and snapshots that is finished whether or not somebody waits for it: it runs on a thread of its own, and a caller
  * who leaves takes nothing with them. Closing it waits for what is under way.
  */
-final class Lifecycle implements AutoCloseable {
+public final class Lifecycle implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Lifecycle.class);
 
     /** More at once than any host carries out; beyond it callers are told to come back. */
@@ -36,7 +36,7 @@ final class Lifecycle implements AutoCloseable {
     }
 
     /** Runs {@code work} detached and waits for it, at most {@code patience}. */
-    <T> T run(String operation, String sandbox, Duration patience, Supplier<T> work) {
+    public <T> T run(String operation, String sandbox, Duration patience, Supplier<T> work) {
         if (!room.tryAcquire()) {
             throw new PlatformException(
                     ErrorCode.NO_CAPACITY, "Too many sandboxes are being made or ended: try again shortly.");

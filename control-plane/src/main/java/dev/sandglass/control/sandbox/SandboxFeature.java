@@ -1,44 +1,85 @@
 package dev.sandglass.control.sandbox;
 
+import dev.sandglass.control.database.Leadership;
 import dev.sandglass.control.host.HostDirectory;
 import dev.sandglass.control.host.HostStore;
 import dev.sandglass.control.host.Placement;
 import dev.sandglass.control.http.Route;
+import dev.sandglass.control.idempotency.StoredAnswers;
 import dev.sandglass.control.observe.Telemetry;
 import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jdbi.v3.core.Jdbi;
 
 /** The feature, wired. Closing it waits for work on sandboxes that is under way. */
 public final class SandboxFeature implements AutoCloseable {
-    private final SandboxStore store;
+    private static final Template BASE = new Template(SandboxSpec.BASE_TEMPLATE, Optional.empty());
+
+    private final PostgresSandboxStore store;
     private final Sandboxes sandboxes;
     private final List<Route> routes;
     private final Lifecycle lifecycle;
     private final Activity activity;
-    private final Settler settler;
+    private final Reconciler reconciler;
 
+    /** {@code templates}: those of teams, beside the base. */
     public SandboxFeature(
             Jdbi jdbi,
+            StoredAnswers answers,
             HostDirectory hosts,
             HostStore hostStore,
             Placement placement,
             TeamQuota quota,
+            Template.Catalogue templates,
             Telemetry telemetry) {
-        store = new SandboxStore(jdbi);
+        store = new PostgresSandboxStore(jdbi, answers);
         lifecycle = new Lifecycle(telemetry);
         activity = new Activity(store);
-        sandboxes = new Sandboxes(store, hosts, hostStore, placement, quota, lifecycle, activity);
-        settler = new Settler(store, hostStore, hosts, sandboxes);
-        routes = new SandboxResource(sandboxes, store).routes();
-        settler.start();
+        Machines machines = new AgentMachines(hosts);
+        AtomicReference<Runnable> soon = new AtomicReference<>(() -> {});
+        Operations operations = new Operations(
+                store, machines, lifecycle, quota, Pace.SYSTEM, () -> soon.get().run());
+        reconciler = new Reconciler(
+                new Leadership(jdbi, Reconciler.LOCK),
+                new Rounds(store, machines, operations, hosts.installation(), Pace.SYSTEM),
+                hostStore,
+                store,
+                telemetry);
+        soon.set(reconciler::soon);
+        sandboxes = new Sandboxes(store, hosts, machines, operations, activity);
+        Creation creation = new Creation(
+                store,
+                answers,
+                hostStore,
+                placement,
+                quota,
+                (team, name) -> name.equals(BASE.name()) ? Optional.of(BASE) : templates.find(team, name),
+                lifecycle,
+                new Launch(store, machines, operations));
+        routes = new SandboxResource(sandboxes, creation, operations, store).routes();
     }
 
     public Sandboxes sandboxes() {
         return sandboxes;
     }
 
+    public Lifecycle lifecycle() {
+        return lifecycle;
+    }
+
     public List<Route> routes() {
         return routes;
+    }
+
+    /** {@code chore} is done in each pass of the reconciler, by one control plane at a time. */
+    public void reconcile(Runnable chore) {
+        reconciler.also(chore);
+    }
+
+    /** Begins to compare rows with what hosts have. */
+    public void start() {
+        reconciler.start();
     }
 
     /**
@@ -50,13 +91,18 @@ public final class SandboxFeature implements AutoCloseable {
     }
 
     /** Compares rows and hosts now instead of in a few seconds. */
-    public void settleNow() throws Exception {
-        settler.passNow();
+    public void reconcileNow() throws Exception {
+        reconciler.passNow();
+    }
+
+    /** Something is off that the reconciler should look at: it comes sooner than by itself. */
+    public void reconcileSoon() {
+        reconciler.soon();
     }
 
     @Override
     public void close() {
-        settler.close();
+        reconciler.close();
         lifecycle.close();
         activity.close();
     }

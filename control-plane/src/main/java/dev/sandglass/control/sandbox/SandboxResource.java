@@ -2,21 +2,17 @@ package dev.sandglass.control.sandbox;
 
 import static dev.sandglass.control.http.Texts.invalid;
 
-import dev.sandglass.contract.ErrorCode;
-import dev.sandglass.contract.PlatformException;
 import dev.sandglass.control.http.Access;
 import dev.sandglass.control.http.HttpRequest;
-import dev.sandglass.control.http.Json;
 import dev.sandglass.control.http.Reply;
 import dev.sandglass.control.http.Route;
 import dev.sandglass.control.http.Texts;
-import dev.sandglass.control.sandbox.SandboxStore.Filter;
+import dev.sandglass.control.idempotency.Answer;
+import dev.sandglass.control.idempotency.Idempotency;
+import dev.sandglass.control.sandbox.PostgresSandboxStore.Filter;
 import java.io.IOException;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -29,7 +25,6 @@ final class SandboxResource {
     private static final int LIST_DEFAULT = 100;
     private static final int LIST_MAX = 1000;
     private static final String METADATA_KEY = "[A-Za-z0-9][A-Za-z0-9._/-]*";
-    private static final String TEMPLATE_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}";
 
     record CreateRequest(
             @Nullable String template,
@@ -39,11 +34,17 @@ final class SandboxResource {
             @Nullable Map<String, @Nullable String> env,
             @Nullable Map<String, @Nullable String> metadata) {}
 
-    private final Sandboxes sandboxes;
-    private final SandboxStore store;
+    record ResumeRequest(@Nullable Boolean cold) {}
 
-    SandboxResource(Sandboxes sandboxes, SandboxStore store) {
+    private final Sandboxes sandboxes;
+    private final Creation creation;
+    private final Operations operations;
+    private final PostgresSandboxStore store;
+
+    SandboxResource(Sandboxes sandboxes, Creation creation, Operations operations, PostgresSandboxStore store) {
         this.sandboxes = sandboxes;
+        this.creation = creation;
+        this.operations = operations;
         this.store = store;
     }
 
@@ -53,63 +54,42 @@ final class SandboxResource {
                 Route.of("GET", "/v1/sandboxes", Access.TEAM, this::list),
                 Route.of("GET", "/v1/sandboxes/{id}", Access.TEAM, this::find),
                 Route.of("DELETE", "/v1/sandboxes/{id}", Access.TEAM, this::delete),
+                Route.of("POST", "/v1/sandboxes/{id}/pause", Access.TEAM, this::pause),
+                Route.of("POST", "/v1/sandboxes/{id}/resume", Access.TEAM, this::resume),
                 Route.of("POST", "/v1/sandboxes/{id}/ping", Access.TEAM, this::ping));
     }
 
     private Reply create(HttpRequest request) throws IOException {
-        CreateRequest sent = request.jsonOrEmpty(CreateRequest.class);
-        SandboxSpec spec = spec(sent);
-        Optional<Idempotency> idempotency =
-                request.header("Idempotency-Key").map(key -> new Idempotency(checkedKey(key), hash(spec)));
-        Answer answer = sandboxes.create(request.team(), spec, idempotency);
-        return new Reply.Bytes(
-                answer.status(),
-                answer.body().getBytes(StandardCharsets.UTF_8),
-                Map.of("Content-Type", "application/json"));
+        SandboxSpec spec = spec(request.jsonOrEmpty(CreateRequest.class));
+        Optional<Idempotency> idempotency = Idempotency.of(request.header(Idempotency.HEADER), canonical(spec));
+        Answer answer = creation.create(request.team(), spec, idempotency);
+        return new Reply.Bytes(answer.status(), answer.bytes(), Map.of("Content-Type", "application/json"));
     }
 
     private static SandboxSpec spec(CreateRequest sent) {
         String template = Optional.ofNullable(sent.template()).orElse(SandboxSpec.BASE_TEMPLATE);
-        if (!template.matches(TEMPLATE_NAME)) {
-            throw invalid("The field 'template' must be 1 to 64 characters: letters, digits and . _ -, the first one a"
-                    + " letter or digit.");
-        }
-        int vcpus = Texts.within("vcpus", sent.vcpus(), 1, 1024, 1);
-        int memoryMb = Texts.within("memory_mb", sent.memoryMb(), SandboxSpec.MEMORY_MB_STEP, 16 << 20, 512);
-        if (memoryMb % SandboxSpec.MEMORY_MB_STEP != 0) {
+        Texts.requireName("template", template);
+        Optional<Integer> vcpus = Texts.optionalWithin("vcpus", sent.vcpus(), 1, 1024);
+        Optional<Integer> memoryMb =
+                Texts.optionalWithin("memory_mb", sent.memoryMb(), SandboxSpec.MEMORY_MB_STEP, 16 << 20);
+        if (memoryMb.orElse(0) % SandboxSpec.MEMORY_MB_STEP != 0) {
             throw invalid("The field 'memory_mb' must be a multiple of " + SandboxSpec.MEMORY_MB_STEP + ".");
         }
         int timeoutSec = Texts.within("timeout_sec", sent.timeoutSec(), 0, SandboxSpec.TIMEOUT_SEC_MAX, 0);
         Map<String, String> env = Texts.environment(sent.env());
         Map<String, String> metadata = Texts.map("metadata", sent.metadata(), 64, 128, 1024, METADATA_KEY);
-        if (!template.equals(SandboxSpec.BASE_TEMPLATE)) {
-            throw new PlatformException(ErrorCode.NOT_FOUND, "There is no template with this name.");
-        }
         return new SandboxSpec(template, vcpus, memoryMb, timeoutSec, env, metadata);
     }
 
-    private static String checkedKey(String key) {
-        if (key.isEmpty() || key.length() > 255 || !key.chars().allMatch(c -> c >= ' ' && c < 127)) {
-            throw invalid("The header Idempotency-Key must be 1 to 255 printable ASCII characters.");
-        }
-        return key;
-    }
-
-    /** Of what is asked for, not of how it is written down. */
-    private static String hash(SandboxSpec spec) {
-        String canonical = Json.writeText(List.of(
+    /** What is asked for; what is left out is the default. */
+    private static List<Object> canonical(SandboxSpec spec) {
+        return List.of(
                 spec.template(),
-                spec.vcpus(),
-                spec.memoryMb(),
+                spec.vcpus().orElse(SandboxSpec.VCPUS_DEFAULT),
+                spec.memoryMb().orElse(SandboxSpec.MEMORY_MB_DEFAULT),
                 spec.timeoutSec(),
                 new TreeMap<>(spec.env()),
-                new TreeMap<>(spec.metadata())));
-        try {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            return HexFormat.of().formatHex(digest.digest(canonical.getBytes(StandardCharsets.UTF_8)));
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e);
-        }
+                new TreeMap<>(spec.metadata()));
     }
 
     private Reply list(HttpRequest request) {
@@ -164,8 +144,20 @@ final class SandboxResource {
     }
 
     private Reply delete(HttpRequest request) {
-        sandboxes.delete(request.team(), request.parameter("id"));
+        operations.delete(request.team(), Sandboxes.idOf(request.parameter("id")));
         return Reply.noContent();
+    }
+
+    private Reply pause(HttpRequest request) {
+        return Reply.ok(SandboxObject.of(operations.pause(request.team(), Sandboxes.idOf(request.parameter("id")))));
+    }
+
+    private Reply resume(HttpRequest request) throws IOException {
+        String id =
+                sandboxes.require(request.team(), request.parameter("id")).id().value();
+        ResumeRequest sent = request.jsonOrEmpty(ResumeRequest.class);
+        boolean cold = Boolean.TRUE.equals(sent.cold());
+        return Reply.ok(SandboxObject.of(operations.resume(request.team(), Sandboxes.idOf(id), cold)));
     }
 
     private Reply ping(HttpRequest request) {

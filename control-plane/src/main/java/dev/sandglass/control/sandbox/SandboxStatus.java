@@ -18,6 +18,24 @@ public enum SandboxStatus {
         return name().toLowerCase(Locale.ROOT);
     }
 
+    /** Somebody works on it, with a deadline. */
+    boolean isTransition() {
+        return this == PENDING || this == PAUSING || this == RESUMING;
+    }
+
+    /**
+     * Transitions begin where their operation does. What a sandbox is between operations its host decides, whatever the
+     * row said before: an answer may have been lost, or a request may have taken effect late.
+     */
+    boolean mayBecome(SandboxStatus next) {
+        return switch (next) {
+            case PENDING -> false;
+            case PAUSING -> this == RUNNING;
+            case RESUMING -> this == PAUSED || this == STOPPED;
+            case RUNNING, PAUSED, STOPPED, ERROR -> true;
+        };
+    }
+
     static Optional<SandboxStatus> named(String name) {
         return Arrays.stream(values())
                 .filter(status -> status.wireName().equals(name))

@@ -4,6 +4,8 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.Timestamp;
 import dev.sandglass.contract.host.v1.CreateSandboxRequest;
 import dev.sandglass.contract.host.v1.CreateSandboxResponse;
+import dev.sandglass.contract.host.v1.CreateSnapshotRequest;
+import dev.sandglass.contract.host.v1.CreateSnapshotResponse;
 import dev.sandglass.contract.host.v1.Empty;
 import dev.sandglass.contract.host.v1.ExecRequest;
 import dev.sandglass.contract.host.v1.ExecResponse;
@@ -25,14 +27,20 @@ import dev.sandglass.contract.host.v1.OutputStream;
 import dev.sandglass.contract.host.v1.PathRequest;
 import dev.sandglass.contract.host.v1.ReadFileRequest;
 import dev.sandglass.contract.host.v1.ReadFileResponse;
+import dev.sandglass.contract.host.v1.ResumeSandboxRequest;
+import dev.sandglass.contract.host.v1.ResumeSandboxResponse;
 import dev.sandglass.contract.host.v1.SandboxInfo;
 import dev.sandglass.contract.host.v1.SandboxRequest;
 import dev.sandglass.contract.host.v1.SandboxStatus;
+import dev.sandglass.contract.host.v1.SnapshotRequest;
 import dev.sandglass.contract.host.v1.WriteFileRequest;
 import dev.sandglass.contract.host.v1.WriteTarget;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Server;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallHandler;
+import io.grpc.ServerInterceptor;
 import io.grpc.Status;
 import io.grpc.StatusException;
 import io.grpc.inprocess.InProcessChannelBuilder;
@@ -49,14 +57,18 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFileAttributes;
+import java.time.Instant;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
@@ -72,12 +84,33 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
     public final AtomicInteger creates = new AtomicInteger();
     public final AtomicInteger destroys = new AtomicInteger();
     public final AtomicInteger pings = new AtomicInteger();
+    public final AtomicInteger pauses = new AtomicInteger();
+    public final AtomicInteger resumes = new AtomicInteger();
+    public final Map<String, CreateSnapshotRequest> snapshots = new ConcurrentHashMap<>();
+    public final Set<String> autoPaused = ConcurrentHashMap.newKeySet();
+    public final Map<String, Instant> createdAt = new ConcurrentHashMap<>();
+    public final Map<String, Integer> timeouts = new ConcurrentHashMap<>();
 
     /** Runs before a create does anything; what it answers is the failure. */
     public volatile Function<CreateSandboxRequest, Optional<Status>> onCreate = request -> Optional.empty();
 
     /** As onCreate. */
     public volatile Function<String, Optional<Status>> onDestroy = id -> Optional.empty();
+
+    /** As onCreate, with the sandbox's id. */
+    public volatile Function<String, Optional<Status>> onPause = id -> Optional.empty();
+
+    public volatile Function<String, Optional<Status>> onResume = id -> Optional.empty();
+
+    public volatile Function<CreateSnapshotRequest, Optional<Status>> onSnapshot = request -> Optional.empty();
+
+    public volatile Function<String, Optional<Status>> onDeleteSnapshot = id -> Optional.empty();
+
+    /** It answers nothing but this, whatever is asked. */
+    public volatile Optional<Status> down = Optional.empty();
+
+    /** Pause, resume and snapshot are done, and this is answered all the same. */
+    public volatile Optional<Status> answerLost = Optional.empty();
 
     public volatile HostCapacity capacity = HostCapacity.newBuilder()
             .setVcpus(8)
@@ -96,6 +129,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
     public final AtomicLong written = new AtomicLong();
     public final AtomicLong sent = new AtomicLong();
 
+    private final Map<String, ReentrantLock> locks = new ConcurrentHashMap<>();
     private final Map<String, FakeExec> execs = new ConcurrentHashMap<>();
     private final Path root;
     private final ExecutorService calls = Executors.newThreadPerTaskExecutor(
@@ -111,6 +145,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
             String name = hostId + "-" + System.nanoTime();
             server = InProcessServerBuilder.forName(name)
                     .executor(calls)
+                    .intercept(outage())
                     .addService(this)
                     .build()
                     .start();
@@ -118,6 +153,21 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    private ServerInterceptor outage() {
+        return new ServerInterceptor() {
+            @Override
+            public <A, B> ServerCall.Listener<A> interceptCall(
+                    ServerCall<A, B> call, Metadata headers, ServerCallHandler<A, B> next) {
+                Optional<Status> outage = down;
+                if (outage.isPresent()) {
+                    call.close(outage.get(), new Metadata());
+                    return new ServerCall.Listener<>() {};
+                }
+                return next.startCall(call, headers);
+            }
+        };
     }
 
     public ManagedChannel channel() {
@@ -149,11 +199,17 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
             observer.onError(failure.get().asException());
             return;
         }
+        if (!request.getTemplateId().equals("base") && !snapshots.containsKey(request.getTemplateId())) {
+            observer.onError(failure(Status.NOT_FOUND, "not_found", "There is no such template."));
+            return;
+        }
         try {
             Files.createDirectories(directory(request.getSandboxId()));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+        createdAt.put(request.getSandboxId(), Instant.now());
+        timeouts.put(request.getSandboxId(), request.getTimeoutSec());
         sandboxes.put(request.getSandboxId(), request);
         statuses.put(request.getSandboxId(), SandboxStatus.RUNNING);
         observer.onNext(CreateSandboxResponse.newBuilder()
@@ -182,14 +238,169 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
             TestDatabase.delete(directory(sandbox));
         }
         statuses.remove(sandbox);
+        autoPaused.remove(sandbox);
+    }
+
+    // ---- pause, resume, snapshots
+
+    /** An operation on one sandbox, one at a time. */
+    private <T> void operate(String id, StreamObserver<T> observer, Operation<T> operation) {
+        ReentrantLock lock = locks.computeIfAbsent(id, key -> new ReentrantLock());
+        T answer;
+        lock.lock();
+        try {
+            if (sandbox(id, observer).isEmpty()) {
+                return;
+            }
+            answer = operation.run(statuses.getOrDefault(id, SandboxStatus.RUNNING));
+        } catch (StatusException e) {
+            observer.onError(e);
+            return;
+        } finally {
+            lock.unlock();
+        }
+        if (answerLost.isPresent()) {
+            observer.onError(answerLost.get().asException());
+            return;
+        }
+        observer.onNext(answer);
+        observer.onCompleted();
+    }
+
+    private interface Operation<T> {
+        T run(SandboxStatus status) throws StatusException;
+    }
+
+    private static StatusException wrongState(String id, SandboxStatus status) {
+        return failure(
+                Status.FAILED_PRECONDITION,
+                "invalid_state",
+                "Sandbox " + id + " is " + status.name().toLowerCase(Locale.ROOT) + ".");
+    }
+
+    private static void refuse(Optional<Status> refusal) throws StatusException {
+        if (refusal.isPresent()) {
+            throw refusal.get().asException();
+        }
+    }
+
+    @Override
+    public void pauseSandbox(SandboxRequest request, StreamObserver<Empty> observer) {
+        String id = request.getSandboxId();
+        operate(id, observer, status -> {
+            switch (status) {
+                case PAUSED -> {}
+                case RUNNING -> {
+                    statuses.put(id, SandboxStatus.PAUSING);
+                    try {
+                        refuse(onPause.apply(id));
+                    } catch (StatusException e) {
+                        statuses.put(id, SandboxStatus.RUNNING);
+                        throw e;
+                    }
+                    pauses.incrementAndGet();
+                    statuses.put(id, SandboxStatus.PAUSED);
+                }
+                default -> throw wrongState(id, status);
+            }
+            return Empty.getDefaultInstance();
+        });
+    }
+
+    @Override
+    public void resumeSandbox(ResumeSandboxRequest request, StreamObserver<ResumeSandboxResponse> observer) {
+        String id = request.getSandboxId();
+        operate(id, observer, status -> {
+            boolean cold = request.getCold() || status == SandboxStatus.STOPPED;
+            switch (status) {
+                case RUNNING -> cold = false;
+                case PAUSED, STOPPED -> {
+                    statuses.put(id, SandboxStatus.RESUMING);
+                    try {
+                        refuse(onResume.apply(id));
+                    } catch (Refused refused) {
+                        statuses.put(id, status);
+                        throw refused.status;
+                    } catch (StatusException e) {
+                        statuses.put(id, status);
+                        throw e;
+                    }
+                    resumes.incrementAndGet();
+                    autoPaused.remove(id);
+                    timeouts.put(id, request.getTimeoutSec());
+                    statuses.put(id, SandboxStatus.RUNNING);
+                }
+                default -> throw wrongState(id, status);
+            }
+            return ResumeSandboxResponse.newBuilder()
+                    .setStatus(SandboxStatus.RUNNING)
+                    .setHostIp("10.11.0.9")
+                    .setCold(cold)
+                    .build();
+        });
+    }
+
+    /** With an error code that the status alone does not tell. */
+    public void refuseResumes(String code, String message) {
+        onResume = id -> {
+            throw new Refused(failure(Status.FAILED_PRECONDITION, code, message));
+        };
+    }
+
+    private static final class Refused extends RuntimeException {
+        private static final long serialVersionUID = 1;
+        private final StatusException status;
+
+        Refused(StatusException status) {
+            this.status = status;
+        }
+    }
+
+    /** As the agent does with an idle sandbox, telling nobody. */
+    public void autoPause(String id) {
+        statuses.put(id, SandboxStatus.PAUSED);
+        autoPaused.add(id);
+    }
+
+    @Override
+    public void createSnapshot(CreateSnapshotRequest request, StreamObserver<CreateSnapshotResponse> observer) {
+        String id = request.getSandboxId();
+        operate(id, observer, status -> {
+            if (snapshots.containsKey(request.getSnapshotId())) {
+                throw failure(Status.ALREADY_EXISTS, "already_exists", "The snapshot exists.");
+            }
+            if (status != SandboxStatus.RUNNING && status != SandboxStatus.PAUSED) {
+                throw wrongState(id, status);
+            }
+            refuse(onSnapshot.apply(request));
+            snapshots.put(request.getSnapshotId(), request);
+            if (request.getLeavePaused()) {
+                statuses.put(id, SandboxStatus.PAUSED);
+            }
+            CreateSandboxRequest created = Objects.requireNonNull(sandboxes.get(id));
+            return CreateSnapshotResponse.newBuilder()
+                    .setSizeBytes(12_345_678)
+                    .setVcpus(created.getVcpus())
+                    .setMemoryMb(created.getMemoryMb())
+                    .build();
+        });
+    }
+
+    @Override
+    public void deleteSnapshot(SnapshotRequest request, StreamObserver<Empty> observer) {
+        Optional<Status> refusal = onDeleteSnapshot.apply(request.getSnapshotId());
+        if (refusal.isPresent()) {
+            observer.onError(refusal.get().asException());
+            return;
+        }
+        snapshots.remove(request.getSnapshotId());
+        observer.onNext(Empty.getDefaultInstance());
+        observer.onCompleted();
     }
 
     @Override
     public void pingSandbox(SandboxRequest request, StreamObserver<Empty> observer) {
-        if (!sandboxes.containsKey(request.getSandboxId())) {
-            observer.onError(Status.NOT_FOUND
-                    .withDescription("There is no such sandbox.")
-                    .asException());
+        if (running(request.getSandboxId(), observer).isEmpty()) {
             return;
         }
         pings.incrementAndGet();
@@ -207,12 +418,30 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
                 .setTemplateId(created.getTemplateId())
                 .setHostIp("10.11.0.9")
                 .setError(statuses.get(id) == SandboxStatus.STOPPED ? "It powered off." : "")
-                .setCreatedAt(Timestamp.getDefaultInstance())));
+                .setCreatedAt(timestamp(createdAt.getOrDefault(id, Instant.EPOCH)))));
+        answer.addAllAutoPausedSandboxIds(autoPaused);
         observer.onNext(answer.build());
         observer.onCompleted();
     }
 
+    private static Timestamp timestamp(Instant instant) {
+        return Timestamp.newBuilder()
+                .setSeconds(instant.getEpochSecond())
+                .setNanos(instant.getNano())
+                .build();
+    }
+
     // ---- exec
+
+    private Optional<CreateSandboxRequest> running(String id, StreamObserver<?> observer) {
+        return sandbox(id, observer).filter(found -> {
+            SandboxStatus status = statuses.getOrDefault(id, SandboxStatus.RUNNING);
+            if (status != SandboxStatus.RUNNING) {
+                observer.onError(wrongState(id, status));
+            }
+            return status == SandboxStatus.RUNNING;
+        });
+    }
 
     private Optional<CreateSandboxRequest> sandbox(String id, StreamObserver<?> observer) {
         Optional<CreateSandboxRequest> found = Optional.ofNullable(sandboxes.get(id));
@@ -232,7 +461,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
 
     @Override
     public void exec(ExecRequest request, StreamObserver<ExecResponse> observer) {
-        Optional<CreateSandboxRequest> sandbox = sandbox(request.getSandboxId(), observer);
+        Optional<CreateSandboxRequest> sandbox = running(request.getSandboxId(), observer);
         if (sandbox.isEmpty()) {
             return;
         }
@@ -305,7 +534,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
         String id = request.hasStart()
                 ? request.getStart().getSandboxId()
                 : request.getAttach().getSandboxId();
-        Optional<CreateSandboxRequest> sandbox = sandbox(id, to);
+        Optional<CreateSandboxRequest> sandbox = running(id, to);
         if (sandbox.isEmpty()) {
             return null;
         }
@@ -335,7 +564,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
 
     @Override
     public void listExecs(SandboxRequest request, StreamObserver<ListExecsResponse> observer) {
-        if (sandbox(request.getSandboxId(), observer).isEmpty()) {
+        if (running(request.getSandboxId(), observer).isEmpty()) {
             return;
         }
         ListExecsResponse.Builder answer = ListExecsResponse.newBuilder();
@@ -407,7 +636,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
             }
 
             private void open(WriteTarget sent) throws IOException {
-                if (sandbox(sent.getSandboxId(), observer).isEmpty()) {
+                if (running(sent.getSandboxId(), observer).isEmpty()) {
                     over = true;
                     return;
                 }
@@ -470,7 +699,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
     @Override
     public void streamReadFile(ReadFileRequest request, StreamObserver<ReadFileResponse> observer) {
         var to = (ServerCallStreamObserver<ReadFileResponse>) observer;
-        if (sandbox(request.getSandboxId(), observer).isEmpty()) {
+        if (running(request.getSandboxId(), observer).isEmpty()) {
             return;
         }
         Path path = guestPath(request.getSandboxId(), request.getPath());
@@ -579,7 +808,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
     }
 
     private <T> void answer(StreamObserver<T> observer, String sandbox, Work<T> work) {
-        if (sandbox(sandbox, observer).isEmpty()) {
+        if (running(sandbox, observer).isEmpty()) {
             return;
         }
         try {

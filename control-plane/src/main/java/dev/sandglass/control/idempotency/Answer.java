@@ -1,4 +1,4 @@
-package dev.sandglass.control.sandbox;
+package dev.sandglass.control.idempotency;
 
 import com.fasterxml.jackson.annotation.JsonRawValue;
 import dev.sandglass.contract.PlatformException;
@@ -8,18 +8,23 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
 /** An HTTP answer that can be given again, byte by byte. */
-record Answer(int status, String body) {
+public record Answer(int status, String body) {
     private record Kept(int status, @JsonRawValue String body) {}
 
     private record Found(int status, Map<String, Object> body) {}
 
-    static Answer created(Sandbox sandbox) {
-        return new Answer(201, Json.writeText(SandboxObject.of(sandbox)));
+    /** 201 with the object that was made. */
+    public static Answer created(Object made) {
+        return new Answer(201, Json.writeText(made));
     }
 
-    static Answer failed(PlatformException failure) {
+    public static Answer failed(PlatformException failure) {
         return new Answer(
                 failure.code().httpStatus(), Json.writeText(ErrorEnvelope.of(failure.code(), failure.reason())));
+    }
+
+    public byte[] bytes() {
+        return body.getBytes(StandardCharsets.UTF_8);
     }
 
     String toJson() {

@@ -1,0 +1,332 @@
+package dev.sandglass.control.sandbox;
+
+import dev.sandglass.contract.Id.SandboxId;
+import dev.sandglass.contract.Id.SnapshotId;
+import dev.sandglass.contract.Id.TeamId;
+import dev.sandglass.control.http.Json;
+import dev.sandglass.control.idempotency.Answer;
+import dev.sandglass.control.idempotency.Idempotency;
+import dev.sandglass.control.idempotency.StoredAnswers;
+import java.nio.charset.StandardCharsets;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.OffsetDateTime;
+import java.time.ZoneOffset;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import org.jdbi.v3.core.Handle;
+import org.jdbi.v3.core.Jdbi;
+
+/** In the database. */
+final class PostgresSandboxStore implements SandboxStore {
+    record Filter(Optional<SandboxStatus> status, Map<String, String> metadata, Optional<Cursor> after, int limit) {}
+
+    private static final String SELECT = "select *, coalesce(deadline_at < now(), false) as overdue from sandboxes ";
+    private static final String RETURNING = " returning *, coalesce(deadline_at < now(), false) as overdue";
+
+    private final Jdbi jdbi;
+    private final StoredAnswers answers;
+
+    PostgresSandboxStore(Jdbi jdbi, StoredAnswers answers) {
+        this.jdbi = jdbi;
+        this.answers = answers;
+    }
+
+    @Override
+    public Insertion insert(New wanted, Optional<Idempotency> idempotency, TeamQuota quota, Duration within) {
+        SandboxId id = SandboxId.random();
+        return jdbi.inTransaction(handle -> {
+            awaitTurn(handle, wanted.team());
+            if (idempotency.isPresent() && !answers.claim(handle, wanted.team(), idempotency.get(), id)) {
+                return new Insertion.Repeated();
+            }
+            Optional<String> limit = tooMany(handle, wanted.team(), quota)
+                    .or(() -> tooMuchMemory(handle, wanted.team(), wanted.memoryMb(), quota));
+            if (limit.isPresent()) {
+                handle.rollback();
+                return new Insertion.OverQuota(limit.get());
+            }
+            return new Insertion.Inserted(insertRow(handle, id, wanted, within));
+        });
+    }
+
+    /** What counts a team's sandboxes is done by one at a time. */
+    private static void awaitTurn(Handle handle, TeamId team) {
+        handle.createQuery("select id from teams where id = :team for update")
+                .bind("team", team.value())
+                .mapTo(String.class)
+                .one();
+    }
+
+    private static Optional<String> tooMany(Handle handle, TeamId team, TeamQuota quota) {
+        long sandboxes = handle.createQuery("""
+                        select count(*) from sandboxes
+                        where team_id = :team and deleted_at is null and delete_requested_at is null
+                        """)
+                .bind("team", team.value())
+                .mapTo(Long.class)
+                .one();
+        return sandboxes < quota.sandboxes()
+                ? Optional.empty()
+                : Optional.of("The team has " + quota.sandboxes()
+                        + " sandboxes, the most it may have: delete some that are not needed.");
+    }
+
+    private static Optional<String> tooMuchMemory(Handle handle, TeamId team, int moreMb, TeamQuota quota) {
+        long alive = handle.createQuery("""
+                        select coalesce(sum(memory_mb), 0) from sandboxes
+                        where team_id = :team and deleted_at is null and delete_requested_at is null
+                          and status in ('pending', 'running', 'pausing', 'resuming')
+                        """)
+                .bind("team", team.value())
+                .mapTo(Long.class)
+                .one();
+        return alive + moreMb <= quota.memoryMb()
+                ? Optional.empty()
+                : Optional.of("The team's living sandboxes may have " + quota.memoryMb()
+                        + " MiB of memory together: pause or delete some, or ask for less memory_mb.");
+    }
+
+    private static Sandbox insertRow(Handle handle, SandboxId id, New wanted, Duration within) {
+        return handle.createQuery("""
+                        insert into sandboxes (id, team_id, host_id, template, snapshot_id, status, vcpus, memory_mb,
+                            timeout_sec, metadata, deadline_at)
+                        values (:id, :team, :host, :template, :snapshot, 'pending', :vcpus, :memory, :timeout,
+                            cast(:metadata as jsonb), now() + :within * interval '1 millisecond')
+                        """ + RETURNING)
+                .bind("id", id.value())
+                .bind("team", wanted.team().value())
+                .bind("host", wanted.hostId())
+                .bind("template", wanted.template().name())
+                .bind(
+                        "snapshot",
+                        wanted.template()
+                                .snapshot()
+                                .map(snapshot -> snapshot.id().value()))
+                .bind("vcpus", wanted.vcpus())
+                .bind("memory", wanted.memoryMb())
+                .bind("timeout", wanted.spec().timeoutSec())
+                .bind("metadata", Json.writeText(wanted.spec().metadata()))
+                .bind("within", within.toMillis())
+                .map((row, context) -> sandbox(row))
+                .one();
+    }
+
+    @Override
+    public void answered(SandboxId subject, Answer answer) {
+        answers.answered(subject, answer);
+    }
+
+    @Override
+    public void withdraw(SandboxId id) {
+        jdbi.useTransaction(handle -> {
+            answers.forget(handle, id);
+            handle.createUpdate("delete from sandboxes where id = :id and status = 'pending'")
+                    .bind("id", id.value())
+                    .execute();
+        });
+    }
+
+    @Override
+    public Optional<Sandbox> find(TeamId team, SandboxId id) {
+        return jdbi.withHandle(
+                handle -> handle.createQuery(SELECT + "where id = :id and team_id = :team and deleted_at is null")
+                        .bind("id", id.value())
+                        .bind("team", team.value())
+                        .map((row, context) -> sandbox(row))
+                        .findOne());
+    }
+
+    @Override
+    public boolean wasDeleted(TeamId team, SandboxId id) {
+        return jdbi.withHandle(handle -> handle.createQuery("""
+                        select exists (select 1 from sandboxes
+                            where id = :id and team_id = :team and deleted_at is not null)
+                        """)
+                .bind("id", id.value())
+                .bind("team", team.value())
+                .mapTo(Boolean.class)
+                .one());
+    }
+
+    /** Newest first. */
+    List<Sandbox> list(TeamId team, Filter filter) {
+        return jdbi.withHandle(handle -> handle.createQuery(SELECT + """
+                        where team_id = :team and deleted_at is null
+                          and (cast(:status as text) is null
+                            or case when delete_requested_at is null then status else 'error' end = :status)
+                          and metadata @> cast(:metadata as jsonb)
+                          and (cast(:before as timestamptz) is null or (created_at, id) < (:before, :id))
+                        order by created_at desc, id desc limit :limit
+                        """)
+                .bind("team", team.value())
+                .bind("status", filter.status().map(SandboxStatus::wireName))
+                .bind("metadata", Json.writeText(filter.metadata()))
+                .bind("before", filter.after().map(cursor -> cursor.createdAt().atOffset(ZoneOffset.UTC)))
+                .bind("id", filter.after().map(cursor -> cursor.id().value()))
+                .bind("limit", filter.limit())
+                .map((row, context) -> sandbox(row))
+                .list());
+    }
+
+    @Override
+    public Optional<Sandbox> change(Sandbox from, Change change) {
+        return jdbi.withHandle(handle -> change(handle, from, change));
+    }
+
+    private static Optional<Sandbox> change(Handle handle, Sandbox from, Change change) {
+        if (!from.status().mayBecome(change.to())) {
+            throw new IllegalStateException("from " + from.status() + " to " + change.to());
+        }
+        return handle.createQuery("""
+                        update sandboxes set status = :to, version = version + 1, host_ip = :ip, error = :error,
+                            cold = :cold, deadline_at = now() + cast(:within as bigint) * interval '1 millisecond',
+                            started_at = case when :to = 'running' then coalesce(started_at, now()) else started_at end,
+                            last_active_at = case when :activity then now() else last_active_at end,
+                            last_updated = now()
+                        where id = :id and status = :from and version = :version and deleted_at is null
+                        """ + RETURNING)
+                .bind("to", change.to().wireName())
+                .bind("ip", change.hostIp())
+                .bind("error", change.error())
+                .bind("cold", change.cold())
+                .bind("within", change.within().map(Duration::toMillis))
+                .bind("activity", change.activity())
+                .bind("id", from.id().value())
+                .bind("from", from.status().wireName())
+                .bind("version", from.version())
+                .map((row, context) -> sandbox(row))
+                .findOne();
+    }
+
+    @Override
+    public Resumption resume(Sandbox from, Change change, TeamQuota quota) {
+        return jdbi.inTransaction(handle -> {
+            awaitTurn(handle, from.team());
+            Optional<String> limit = tooMuchMemory(handle, from.team(), from.memoryMb(), quota);
+            if (limit.isPresent()) {
+                return new Resumption.OverQuota(limit.get());
+            }
+            return change(handle, from, change)
+                    .<Resumption>map(Resumption.Begun::new)
+                    .orElseGet(Resumption.Overtaken::new);
+        });
+    }
+
+    @Override
+    public void abandoned(Sandbox transition) {
+        jdbi.useHandle(handle -> handle.createUpdate(
+                        "update sandboxes set deadline_at = now() where id = :id and version = :version and deadline_at > now()")
+                .bind("id", transition.id().value())
+                .bind("version", transition.version())
+                .execute());
+    }
+
+    @Override
+    public Optional<Sandbox> requestDeletion(TeamId team, SandboxId id) {
+        return jdbi.withHandle(handle -> handle.createQuery("""
+                        update sandboxes set delete_requested_at = coalesce(delete_requested_at, now()), last_updated = now()
+                        where id = :id and team_id = :team and deleted_at is null
+                        """ + RETURNING)
+                .bind("id", id.value())
+                .bind("team", team.value())
+                .map((row, context) -> sandbox(row))
+                .findOne());
+    }
+
+    @Override
+    public boolean deleted(SandboxId id) {
+        return jdbi.withHandle(
+                handle -> handle.createUpdate("""
+                        update sandboxes set deleted_at = now(), version = version + 1, last_updated = now(), host_ip = null
+                        where id = :id and delete_requested_at is not null and deleted_at is null and deadline_at is null
+                        """).bind("id", id.value()).execute() == 1);
+    }
+
+    /** Somebody has used them. */
+    void touched(Set<SandboxId> ids) {
+        jdbi.useHandle(handle -> handle.createUpdate(
+                        "update sandboxes set last_active_at = now() where id = any(:ids) and status = 'running'")
+                .bindArray(
+                        "ids", String.class, ids.stream().map(SandboxId::value).toList())
+                .execute());
+    }
+
+    @Override
+    public List<Sandbox> ofHost(String hostId) {
+        return jdbi.withHandle(handle -> handle.createQuery(
+                        SELECT + "where host_id = :host and deleted_at is null order by created_at")
+                .bind("host", hostId)
+                .map((row, context) -> sandbox(row))
+                .list());
+    }
+
+    @Override
+    public Map<String, Plan.Known> known(Collection<String> ids) {
+        return jdbi.withHandle(handle -> handle.createQuery(
+                        "select id, deleted_at is not null as deleted from sandboxes where id = any(:ids)")
+                .bindArray("ids", String.class, List.copyOf(ids))
+                .reduceRows(new HashMap<>(), (known, row) -> {
+                    boolean deleted = row.getColumn("deleted", Boolean.class);
+                    known.put(row.getColumn("id", String.class), deleted ? Plan.Known.DELETED : Plan.Known.LIVING);
+                    return known;
+                }));
+    }
+
+    /** Nobody works any more at what is in transition on this host. */
+    void interrupted(String hostId) {
+        jdbi.useHandle(handle -> handle.createUpdate(
+                        "update sandboxes set deadline_at = now() where host_id = :host and deadline_at > now()")
+                .bind("host", hostId)
+                .execute());
+    }
+
+    /** Forgets what nobody can ask for any more. */
+    void tidy() {
+        answers.tidy();
+        jdbi.useHandle(
+                handle -> handle.execute("delete from sandboxes where deleted_at < now() - interval '24 hours'"));
+    }
+
+    private static Sandbox sandbox(ResultSet row) throws SQLException {
+        return new Sandbox(
+                new SandboxId(row.getString("id")),
+                new TeamId(row.getString("team_id")),
+                row.getString("host_id"),
+                row.getString("template"),
+                Optional.ofNullable(row.getString("snapshot_id")).map(SnapshotId::new),
+                SandboxStatus.named(row.getString("status")).orElseThrow(),
+                row.getLong("version"),
+                row.getInt("vcpus"),
+                row.getInt("memory_mb"),
+                row.getInt("timeout_sec"),
+                Optional.ofNullable(row.getString("host_ip")),
+                metadata(row.getString("metadata")),
+                Optional.ofNullable(row.getString("error")),
+                row.getBoolean("cold"),
+                instant(row, "created_at").orElseThrow(),
+                instant(row, "started_at"),
+                instant(row, "last_active_at"),
+                instant(row, "last_updated").orElseThrow(),
+                row.getBoolean("overdue"),
+                row.getObject("delete_requested_at", OffsetDateTime.class) != null);
+    }
+
+    @SuppressWarnings("unchecked")
+    private static Map<String, String> metadata(String json) {
+        return json.equals("{}")
+                ? Map.of()
+                : (Map<String, String>) Json.read(json.getBytes(StandardCharsets.UTF_8), LinkedHashMap.class);
+    }
+
+    private static Optional<Instant> instant(ResultSet row, String column) throws SQLException {
+        return Optional.ofNullable(row.getObject(column, OffsetDateTime.class)).map(OffsetDateTime::toInstant);
+    }
+}
