@@ -17,6 +17,7 @@ record HostSettings(
         Optional<Accelerator> accelerator,
         Optional<Inet4Address> dns,
         int slotPool,
+        int warmPool,
         int diskReserveMb,
         int memoryReserveMb,
         int memoryOvercommit,
@@ -30,6 +31,8 @@ record HostSettings(
             new ConfigurationKeys.Key(
                     "SANDGLASS_DNS", "IPv4 address of the resolver that guests use (default: the host's first)"),
             new ConfigurationKeys.Key("SANDGLASS_SLOT_POOL", "network slots prepared ahead (default 4)"),
+            new ConfigurationKeys.Key(
+                    "SANDGLASS_WARM_POOL", "clones kept ready of each template that is asked for often (default 4)"),
             new ConfigurationKeys.Key(
                     "SANDGLASS_DISK_RESERVE_MB", "free disk below which no sandbox is created (default 1024)"),
             new ConfigurationKeys.Key(
@@ -46,6 +49,7 @@ record HostSettings(
                         .orElse(Optional.empty()),
                 reader.value("SANDGLASS_DNS", Inet4Address::ofLiteral, "an IPv4 address"),
                 reader.number("SANDGLASS_SLOT_POOL", 0, 256, 4),
+                reader.number("SANDGLASS_WARM_POOL", 0, 64, 4),
                 reader.number("SANDGLASS_DISK_RESERVE_MB", 0, 1 << 30, 1024),
                 reader.number("SANDGLASS_MEMORY_RESERVE_MB", 0, 1 << 30, 512),
                 reader.number("SANDGLASS_MEMORY_OVERCOMMIT", 1, 100, 10),
@@ -65,6 +69,7 @@ record HostSettings(
                 accelerator,
                 dns,
                 slotPool,
+                warmPool,
                 (long) diskReserveMb << 20,
                 memoryReserveMb,
                 memoryOvercommit,

@@ -16,6 +16,9 @@ final class Admission {
     /** What a clone needs at once before it has done anything: VMM, translation cache, page tables, first writes. */
     private static final long CLONE_BYTES = 64L << 20;
 
+    /** Below this on top of the reserve, nothing is kept ready. */
+    private static final long SPARE_BYTES = 4 * CLONE_BYTES;
+
     private final HostAgentConfiguration configuration;
     private final Path meminfo;
     private long promisedMb;
@@ -96,6 +99,11 @@ final class Admission {
         promisedMb += memoryMb;
         starting++;
         return new Promise(memoryMb, true);
+    }
+
+    /** So little memory is available that what is only kept ready should go. */
+    boolean isShortOfMemory() {
+        return memory("MemAvailable") < ((long) configuration.memoryReserveMb() << 20) + SPARE_BYTES;
     }
 
     void requireDisk() {

@@ -9,6 +9,7 @@ import dev.sandglass.contract.host.v1.ExecStreamResponse;
 import dev.sandglass.contract.host.v1.StartExec;
 import dev.sandglass.contract.host.v1.Started;
 import dev.sandglass.host.guest.ExecStream;
+import dev.sandglass.host.guest.GuestClient;
 import dev.sandglass.host.linux.Deadline;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
@@ -90,7 +91,8 @@ final class ExecCall implements StreamObserver<ExecStreamRequest> {
                 throw new PlatformException(ErrorCode.INVALID_REQUEST, "Neither start nor attach was sent.");
             }
             Sandbox sandbox = sandboxes.require(new SandboxId(sandboxId(first)));
-            try (ExecStream open = open(sandbox, first)) {
+            try (Sandbox.Use use = sandbox.use();
+                    ExecStream open = open(sandbox, use.guest(), first)) {
                 stream = open;
                 if (over) {
                     return;
@@ -119,20 +121,18 @@ final class ExecCall implements StreamObserver<ExecStreamRequest> {
         };
     }
 
-    private static ExecStream open(Sandbox sandbox, ExecStreamRequest first) {
-        sandbox.touch();
+    private static ExecStream open(Sandbox sandbox, GuestClient guest, ExecStreamRequest first) {
         Deadline deadline = Deadline.after(START_TIMEOUT);
         if (first.hasStart()) {
             StartExec start = first.getStart();
-            return sandbox.requireGuest()
-                    .startExec(
-                            Execs.start(sandbox, start.getSpec()).toBuilder()
-                                    .setStdinOpen(true)
-                                    .build(),
-                            deadline);
+            return guest.startExec(
+                    Execs.start(sandbox, start.getSpec()).toBuilder()
+                            .setStdinOpen(true)
+                            .build(),
+                    deadline);
         }
         AttachExec attach = first.getAttach();
-        return sandbox.requireGuest().attachExec(attach.getExecId(), attach.getAfterSeq(), deadline);
+        return guest.attachExec(attach.getExecId(), attach.getAfterSeq(), deadline);
     }
 
     private void carryOutput(Sandbox sandbox, ExecStream open) throws InterruptedException {

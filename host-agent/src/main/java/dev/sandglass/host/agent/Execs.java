@@ -38,10 +38,11 @@ final class Execs {
                 .setStdinOpen(!request.getStdin().isEmpty())
                 .build();
         Duration allowed = start.getTimeoutMs() == 0 ? LONGEST : Duration.ofMillis(start.getTimeoutMs());
-        sandbox.touch();
-        ExecResult result = sandbox.requireGuest()
-                .exec(start, request.getStdin().toByteArray(), KEPT_BYTES, Deadline.after(allowed.plus(GRACE)));
-        sandbox.touch();
+        ExecResult result;
+        try (Sandbox.Use use = sandbox.use()) {
+            result = use.guest()
+                    .exec(start, request.getStdin().toByteArray(), KEPT_BYTES, Deadline.after(allowed.plus(GRACE)));
+        }
         ExecExited exited = result.exited();
         return ExecResponse.newBuilder()
                 .setStdout(result.stdout())

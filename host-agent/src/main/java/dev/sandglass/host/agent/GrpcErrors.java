@@ -6,6 +6,7 @@ import dev.sandglass.host.linux.DeadlineExceeded;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.io.UncheckedIOException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -37,6 +38,15 @@ final class GrpcErrors {
                         .withDescription(operation + " took too long on its host.")
                         .asRuntimeException(trailers);
             }
+            case UncheckedIOException full
+            when isDiskFull(full) -> {
+                log.error("{} failed", operation, full);
+                yield toStatus(
+                        operation,
+                        new PlatformException(
+                                ErrorCode.DISK_FULL,
+                                "The disk of SANDGLASS_HOME is full: delete sandboxes or snapshots, or free space."));
+            }
             default -> {
                 log.error("{} failed", operation, failure);
                 yield Status.INTERNAL
@@ -44,6 +54,11 @@ final class GrpcErrors {
                         .asRuntimeException();
             }
         };
+    }
+
+    /** Java tells ENOSPC by its text only. */
+    private static boolean isDiskFull(UncheckedIOException failure) {
+        return String.valueOf(failure.getCause()).contains("No space left");
     }
 
     private static Status status(ErrorCode code) {

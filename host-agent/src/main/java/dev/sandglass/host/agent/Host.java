@@ -4,7 +4,7 @@ import dev.sandglass.host.disk.Disk;
 import dev.sandglass.host.disk.DiskLayer;
 import dev.sandglass.host.disk.Disks;
 import dev.sandglass.host.image.Template;
-import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.network.Networks;
 import dev.sandglass.host.network.Slot;
 import dev.sandglass.host.process.Cgroup;
@@ -24,6 +24,7 @@ import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * The implementations this host uses for each contract, and how their types translate into each other. Owns none of
@@ -40,12 +41,9 @@ record Host(Vmm vmm, Disks disks, Networks networks, Cgroups cgroups, long rootD
     /** Of one core in percent, on top of what the vCPUs may use: the VMM's own I/O thread. */
     private static final int CPU_OVERHEAD_PERCENT = 25;
 
-    Disk createDisk(Path directory, Template template, Deadline deadline) {
-        return disks.create(directory, layers(template.diskFilesTopFirst()), rootDiskBytes, deadline);
-    }
-
-    private static List<DiskLayer> layers(List<Path> files) {
-        return files.stream()
+    /** What every disk on this template builds on, top first. */
+    static List<DiskLayer> layers(Template template) {
+        return template.diskFilesTopFirst().stream()
                 .map(file -> new DiskLayer(
                         file, file.toString().endsWith(".qcow2") ? DiskLayer.Format.QCOW2 : DiskLayer.Format.RAW))
                 .toList();
@@ -58,15 +56,11 @@ record Host(Vmm vmm, Disks disks, Networks networks, Cgroups cgroups, long rootD
                         ((long) memoryMb << 20) + VMM_OVERHEAD_BYTES, vcpus * 100 + CPU_OVERHEAD_PERCENT, PIDS_MAX));
     }
 
-    /** Where a VM keeps its sockets, pid, exit status and error output. */
-    Path vmDirectory(Path sandboxDirectory) {
-        return sandboxDirectory.resolve("vm");
-    }
-
+    /** @param directory where the VM keeps its sockets, pid, exit status and error output */
     MachinePlan plan(Path directory, String name, int vcpus, int memoryMb, Disk disk, Slot slot, Cgroup cgroup) {
         return new MachinePlan(
                 name,
-                vmDirectory(directory),
+                directory,
                 vcpus,
                 memoryMb,
                 disk.layers().stream()
@@ -82,6 +76,15 @@ record Host(Vmm vmm, Disks disks, Networks networks, Cgroups cgroups, long rootD
                     directory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         } catch (IOException e) {
             throw new UncheckedIOException("create " + directory, e);
+        }
+    }
+
+    /** Of all files in it, in blocks on disk and not by length. */
+    static long allocatedBytes(Path directory) {
+        try (Stream<Path> files = Files.walk(directory)) {
+            return files.mapToLong(file -> Linux.statx(file).allocatedBytes()).sum();
+        } catch (IOException e) {
+            throw new UncheckedIOException("measure " + directory.getFileName(), e);
         }
     }
 

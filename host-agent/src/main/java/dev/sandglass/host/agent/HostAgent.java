@@ -24,7 +24,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
+import java.util.HashSet;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 
 /**
@@ -93,9 +95,40 @@ public final class HostAgent implements AutoCloseable {
         TemplateStore store = new TemplateStore(configuration.templatesDirectory(), images, Clock.systemUTC());
         Admission admission = new Admission(configuration);
         Ledger ledger = new Ledger(configuration.sandboxesDirectory());
-        Templates templates =
-                scope.own(new Templates(host, images, store, steps, configuration.templatesMax(), ledger::templates));
-        Sandboxes sandboxes = scope.own(new Sandboxes(host, ledger, admission, templates, steps));
+        Snapshots snapshots = new Snapshots(configuration.snapshotsDirectory());
+        Templates templates = scope.own(new Templates(
+                host,
+                images,
+                store,
+                steps,
+                configuration.templatesMax(),
+                () -> union(ledger.templates(), snapshots.templates())));
+        Parts parts = new Parts(
+                host,
+                ledger,
+                new Machines(host, configuration.machinesDirectory(), steps),
+                templates,
+                admission,
+                scope.own(new EmptyMemory()),
+                steps);
+        Turns turns = new Turns();
+        Clones clones = new Clones(parts, snapshots);
+        WarmPool pool = scope.own(
+                new WarmPool(clones, parts, configuration.warmPoolSize(), turns::idle, admission::isShortOfMemory));
+        Deaths deaths = scope.own(new Deaths(parts));
+        Pause pause = new Pause(parts);
+        Sandboxes sandboxes = scope.own(new Sandboxes(
+                parts,
+                clones,
+                pool,
+                snapshots,
+                turns,
+                new Sandboxes.Operations(
+                        deaths,
+                        pause,
+                        new Resume(parts, images, turns, deaths, pause),
+                        new TakeSnapshot(parts, snapshots))));
+        IdleReaper reaper = scope.own(new IdleReaper(sandboxes::all, sandboxes::pauseIfIdle));
         Capacity capacity =
                 new Capacity(admission, sandboxes::living, vmm.acceleration().accelerator());
         HostAgentGrpc service = new HostAgentGrpc(
@@ -104,12 +137,14 @@ public final class HostAgent implements AutoCloseable {
         progress.step("adopting sandboxes");
         sandboxes.reclaim();
         store.reclaim();
+        reaper.start();
         service.open();
         return new HostAgent(
                 scope,
                 sandboxes,
                 freezing -> {
                     templates.lease(DEFAULT_SHAPE, freezing).close();
+                    pool.keep(DEFAULT_SHAPE);
                     images.retain(store.imageDigests());
                 },
                 ServerInterceptors.intercept(
@@ -137,6 +172,12 @@ public final class HostAgent implements AutoCloseable {
                 configuration.home(),
                 configuration.dns().orElseGet(Resolver::ofHost),
                 configuration.slotPoolSize());
+    }
+
+    private static Set<String> union(Set<String> some, Set<String> others) {
+        Set<String> all = new HashSet<>(some);
+        all.addAll(others);
+        return all;
     }
 
     private static void makePrivate(Path directory) {
@@ -192,6 +233,11 @@ public final class HostAgent implements AutoCloseable {
     /** Sandboxes whose VM runs now. */
     public int livingSandboxes() {
         return sandboxes.living();
+    }
+
+    /** Pauses every sandbox of this host that has a VM, several at a time. Throws when one could not be, naming it. */
+    public void pauseAll(Progress progress) {
+        sandboxes.pauseAll(progress);
     }
 
     /** Destroys every sandbox of this host, several at a time. */

@@ -14,6 +14,7 @@ import java.util.Optional;
  * @param forcedAccelerator kvm or tcg; empty: KVM where it really works, else TCG
  * @param dns resolver guests may use; empty: the first one of the host that is not on loopback
  * @param slotPoolSize network slots prepared ahead
+ * @param warmPoolSize clones kept warm and stopped for each template that is asked for often; 0: none
  * @param diskReserveBytes free space below which no sandbox is created
  * @param memoryReserveMb available memory below which no sandbox is created
  * @param memoryOvercommit how often the host's memory may be promised, since clones share their template's pages
@@ -28,6 +29,7 @@ public record HostAgentConfiguration(
         Optional<Accelerator> forcedAccelerator,
         Optional<Inet4Address> dns,
         int slotPoolSize,
+        int warmPoolSize,
         long diskReserveBytes,
         int memoryReserveMb,
         double memoryOvercommit,
@@ -46,7 +48,7 @@ public record HostAgentConfiguration(
         if (agentToken.length() < 32) {
             throw new IllegalArgumentException("the agent's token is shorter than 32 characters");
         }
-        if (slotPoolSize < 0 || diskReserveBytes < 0 || memoryReserveMb < 0 || templatesMax < 1) {
+        if (slotPoolSize < 0 || warmPoolSize < 0 || diskReserveBytes < 0 || memoryReserveMb < 0 || templatesMax < 1) {
             throw new IllegalArgumentException("a size is negative");
         }
         if (memoryOvercommit < 1 || memoryOvercommit > 100) {
@@ -57,6 +59,15 @@ public record HostAgentConfiguration(
     /** One folder for each sandbox. */
     Path sandboxesDirectory() {
         return home.resolve("sandboxes");
+    }
+
+    /** One folder for each VM. */
+    Path machinesDirectory() {
+        return home.resolve("machines");
+    }
+
+    Path snapshotsDirectory() {
+        return home.resolve("snapshots");
     }
 
     Path templatesDirectory() {

@@ -4,9 +4,12 @@ import com.google.protobuf.Timestamp;
 import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.Id.ExecId;
 import dev.sandglass.contract.Id.SandboxId;
+import dev.sandglass.contract.Id.SnapshotId;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.contract.host.v1.CreateSandboxRequest;
 import dev.sandglass.contract.host.v1.CreateSandboxResponse;
+import dev.sandglass.contract.host.v1.CreateSnapshotRequest;
+import dev.sandglass.contract.host.v1.CreateSnapshotResponse;
 import dev.sandglass.contract.host.v1.Empty;
 import dev.sandglass.contract.host.v1.ExecRequest;
 import dev.sandglass.contract.host.v1.ExecResponse;
@@ -24,9 +27,12 @@ import dev.sandglass.contract.host.v1.MoveRequest;
 import dev.sandglass.contract.host.v1.PathRequest;
 import dev.sandglass.contract.host.v1.ReadFileRequest;
 import dev.sandglass.contract.host.v1.ReadFileResponse;
+import dev.sandglass.contract.host.v1.ResumeSandboxRequest;
+import dev.sandglass.contract.host.v1.ResumeSandboxResponse;
 import dev.sandglass.contract.host.v1.SandboxInfo;
 import dev.sandglass.contract.host.v1.SandboxRequest;
 import dev.sandglass.contract.host.v1.SandboxStatus;
+import dev.sandglass.contract.host.v1.SnapshotRequest;
 import dev.sandglass.contract.host.v1.WriteFileRequest;
 import dev.sandglass.host.guest.GuestClient;
 import dev.sandglass.host.lifecycle.SandboxState;
@@ -90,10 +96,9 @@ final class HostAgentGrpc extends HostAgentServiceGrpc.HostAgentServiceImplBase 
     public void createSandbox(CreateSandboxRequest request, StreamObserver<CreateSandboxResponse> responses) {
         answer("create sandbox", responses, () -> {
             Sandbox sandbox = sandboxes.create(specification(request));
-            Sandbox.Live live = sandbox.live();
             return CreateSandboxResponse.newBuilder()
-                    .setStatus(status(sandbox.entry().state()))
-                    .setHostIp(live == null ? "" : live.slot().hostAddress().getHostAddress())
+                    .setStatus(status(sandbox))
+                    .setHostIp(hostIp(sandbox))
                     .build();
         });
     }
@@ -134,8 +139,52 @@ final class HostAgentGrpc extends HostAgentServiceGrpc.HostAgentServiceImplBase 
     public void pingSandbox(SandboxRequest request, StreamObserver<Empty> responses) {
         answer("ping sandbox", responses, () -> {
             Sandbox sandbox = sandboxes.require(new SandboxId(request.getSandboxId()));
-            sandbox.requireGuest();
-            sandbox.touch();
+            sandbox.use().close();
+            return Empty.getDefaultInstance();
+        });
+    }
+
+    @Override
+    public void pauseSandbox(SandboxRequest request, StreamObserver<Empty> responses) {
+        answer("pause sandbox", responses, () -> {
+            sandboxes.pause(new SandboxId(request.getSandboxId()));
+            return Empty.getDefaultInstance();
+        });
+    }
+
+    @Override
+    public void resumeSandbox(ResumeSandboxRequest request, StreamObserver<ResumeSandboxResponse> responses) {
+        answer("resume sandbox", responses, () -> {
+            SandboxId id = new SandboxId(request.getSandboxId());
+            boolean cold = sandboxes.resume(id, request.getTimeoutSec(), request.getCold());
+            Sandbox sandbox = sandboxes.require(id);
+            return ResumeSandboxResponse.newBuilder()
+                    .setStatus(status(sandbox))
+                    .setHostIp(hostIp(sandbox))
+                    .setCold(cold)
+                    .build();
+        });
+    }
+
+    @Override
+    public void createSnapshot(CreateSnapshotRequest request, StreamObserver<CreateSnapshotResponse> responses) {
+        answer("create snapshot", responses, () -> {
+            TakeSnapshot.Taken taken = sandboxes.takeSnapshot(
+                    new SandboxId(request.getSandboxId()),
+                    new SnapshotId(request.getSnapshotId()),
+                    request.getLeavePaused());
+            return CreateSnapshotResponse.newBuilder()
+                    .setSizeBytes(taken.sizeBytes())
+                    .setVcpus(taken.vcpus())
+                    .setMemoryMb(taken.memoryMb())
+                    .build();
+        });
+    }
+
+    @Override
+    public void deleteSnapshot(SnapshotRequest request, StreamObserver<Empty> responses) {
+        answer("delete snapshot", responses, () -> {
+            sandboxes.deleteSnapshot(new SnapshotId(request.getSnapshotId()));
             return Empty.getDefaultInstance();
         });
     }
@@ -145,7 +194,12 @@ final class HostAgentGrpc extends HostAgentServiceGrpc.HostAgentServiceImplBase 
         answer("list sandboxes", responses, () -> {
             ListSandboxesResponse.Builder list =
                     ListSandboxesResponse.newBuilder().setInstallationId(identity.installation());
-            sandboxes.all().forEach(sandbox -> list.addSandboxes(info(sandbox)));
+            sandboxes.all().forEach(sandbox -> {
+                list.addSandboxes(info(sandbox));
+                if (sandbox.state() instanceof SandboxState.Paused paused && paused.idle()) {
+                    list.addAutoPausedSandboxIds(sandbox.id().value());
+                }
+            });
             sandboxes
                     .damaged()
                     .forEach((id, reason) -> list.addSandboxes(SandboxInfo.newBuilder()
@@ -158,29 +212,41 @@ final class HostAgentGrpc extends HostAgentServiceGrpc.HostAgentServiceImplBase 
 
     private static SandboxInfo info(Sandbox sandbox) {
         Ledger.Entry entry = sandbox.entry();
-        Sandbox.Live live = sandbox.live();
         SandboxInfo.Builder info = SandboxInfo.newBuilder()
                 .setSandboxId(entry.id().value())
-                .setStatus(status(entry.state()))
+                .setStatus(status(sandbox))
                 .setTemplateId(entry.templateId())
                 .setVcpus(entry.vcpus())
                 .setMemoryMb(entry.memoryMb())
                 .setTimeoutSec(entry.timeoutSec())
                 .setCreatedAt(timestamp(entry.createdAt()))
-                .setLastActiveAt(timestamp(sandbox.lastActiveAt()));
-        if (live != null) {
-            info.setHostIp(live.slot().hostAddress().getHostAddress());
-        }
+                .setLastActiveAt(timestamp(sandbox.lastActiveAt()))
+                .setGeneration(sandbox.generations())
+                .setHostIp(hostIp(sandbox));
         if (entry.state() instanceof SandboxState.Stopped stopped) {
             info.setError(stopped.reason());
         }
         return info.build();
     }
 
-    private static SandboxStatus status(SandboxState state) {
-        return switch (state) {
+    private static String hostIp(Sandbox sandbox) {
+        Sandbox.Live live = sandbox.live();
+        return live == null ? "" : live.machine().slot().hostAddress().getHostAddress();
+    }
+
+    private static SandboxStatus status(Sandbox sandbox) {
+        Sandbox.Transition transition = sandbox.transition();
+        if (transition != null) {
+            return switch (transition) {
+                case PAUSING -> SandboxStatus.PAUSING;
+                case RESUMING -> SandboxStatus.RESUMING;
+            };
+        }
+        return switch (sandbox.state()) {
             case SandboxState.Creating _ -> SandboxStatus.PENDING;
             case SandboxState.Running _ -> SandboxStatus.RUNNING;
+            case SandboxState.Paused _ -> SandboxStatus.PAUSED;
+            case SandboxState.Resuming _ -> SandboxStatus.RESUMING;
             case SandboxState.Stopped _, SandboxState.Destroying _ -> SandboxStatus.STOPPED;
         };
     }
@@ -275,8 +341,9 @@ final class HostAgentGrpc extends HostAgentServiceGrpc.HostAgentServiceImplBase 
             String operation, String sandboxId, StreamObserver<T> responses, Function<GuestClient, T> work) {
         answer(operation, responses, () -> {
             Sandbox sandbox = sandboxes.require(new SandboxId(sandboxId));
-            sandbox.touch();
-            return work.apply(sandbox.requireGuest());
+            try (Sandbox.Use use = sandbox.use()) {
+                return work.apply(use.guest());
+            }
         });
     }
 

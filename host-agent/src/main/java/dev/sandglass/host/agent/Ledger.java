@@ -6,6 +6,7 @@ import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.lifecycle.Machine;
 import dev.sandglass.host.lifecycle.SandboxState;
 import dev.sandglass.host.linux.DurableFile;
+import dev.sandglass.host.linux.Linux;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -35,7 +36,7 @@ import tools.jackson.databind.json.JsonMapper;
  */
 final class Ledger {
     private static final Logger log = LoggerFactory.getLogger(Ledger.class);
-    private static final int FORMAT = 1;
+    private static final int FORMAT = 2;
     private static final String FILE = "ledger.json";
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
@@ -49,7 +50,8 @@ final class Ledger {
      * Everything about a sandbox that outlives the agent.
      *
      * @param templateId what its creator asked for: "base" or a snapshot's id
-     * @param template opaque id of the frozen template it was cloned from; its disk depends on it
+     * @param template opaque id of the frozen template whose disk is below its own, and whose memory below its memory
+     * @param booted its memory comes from a boot of its own instead: below it there are only zeroes
      * @param timeoutSec idle seconds until it is paused; 0: never
      * @param env default environment of its execs
      */
@@ -57,6 +59,7 @@ final class Ledger {
             SandboxId id,
             String templateId,
             String template,
+            boolean booted,
             int vcpus,
             int memoryMb,
             int timeoutSec,
@@ -71,7 +74,21 @@ final class Ledger {
             if (!state.mayBecome(next)) {
                 throw new IllegalStateException("sandbox " + id + " cannot go from " + state + " to " + next);
             }
-            return new Entry(id, templateId, template, vcpus, memoryMb, timeoutSec, env, createdAt, next);
+            return new Entry(id, templateId, template, booted, vcpus, memoryMb, timeoutSec, env, createdAt, next);
+        }
+
+        Entry withTimeout(int seconds) {
+            return new Entry(id, templateId, template, booted, vcpus, memoryMb, seconds, env, createdAt, state);
+        }
+
+        Entry clonedFrom(String frozenTemplate, boolean fromBooted) {
+            return new Entry(
+                    id, templateId, frozenTemplate, fromBooted, vcpus, memoryMb, timeoutSec, env, createdAt, state);
+        }
+
+        /** From now on its memory is that of a boot of its own. */
+        Entry bootedAnew() {
+            return new Entry(id, templateId, template, true, vcpus, memoryMb, timeoutSec, env, createdAt, state);
         }
     }
 
@@ -94,6 +111,7 @@ final class Ledger {
             String id,
             String templateId,
             String template,
+            boolean booted,
             int vcpus,
             int memoryMb,
             int timeoutSec,
@@ -101,7 +119,9 @@ final class Ledger {
             String createdAt,
             String state,
             @Nullable String reason,
-            @Nullable Machine machine) {}
+            @Nullable Machine machine,
+            @Nullable String guestToken,
+            boolean idle) {}
 
     Path directory(SandboxId id) {
         return sandboxes.resolve(id.value());
@@ -109,6 +129,18 @@ final class Ledger {
 
     void write(Entry entry) {
         DurableFile.write(directory(entry.id()).resolve(FILE), JSON.writeValueAsBytes(toDocument(entry)));
+    }
+
+    /** Of a sandbox whose folder is new: that is durable too afterwards. */
+    void writeFirst(Entry entry) {
+        write(entry);
+        Linux.fsyncDirectory(sandboxes);
+    }
+
+    /** Whether this is what the ledger says. */
+    boolean holds(Entry entry) {
+        return read(entry.id(), directory(entry.id()).resolve(FILE)) instanceof Found.Known known
+                && known.entry().equals(entry);
     }
 
     /** One element for each folder that is named like a sandbox. */
@@ -158,27 +190,39 @@ final class Ledger {
     }
 
     private static Document toDocument(Entry entry) {
-        Machine machine = entry.state() instanceof SandboxState.Running running ? running.machine() : null;
-        String reason = entry.state() instanceof SandboxState.Stopped stopped ? stopped.reason() : null;
+        SandboxState state = entry.state();
         return new Document(
                 FORMAT,
                 entry.id().value(),
                 entry.templateId(),
                 entry.template(),
+                entry.booted(),
                 entry.vcpus(),
                 entry.memoryMb(),
                 entry.timeoutSec(),
                 entry.env(),
                 entry.createdAt().toString(),
-                stateName(entry.state()),
-                reason,
-                machine);
+                stateName(state),
+                state instanceof SandboxState.Stopped stopped ? stopped.reason() : null,
+                switch (state) {
+                    case SandboxState.Running running -> running.machine();
+                    case SandboxState.Resuming resuming -> resuming.machine();
+                    default -> null;
+                },
+                switch (state) {
+                    case SandboxState.Paused paused -> paused.guestToken();
+                    case SandboxState.Resuming resuming -> resuming.frozenToken();
+                    default -> null;
+                },
+                state instanceof SandboxState.Paused paused && paused.idle());
     }
 
     private static String stateName(SandboxState state) {
         return switch (state) {
-            case SandboxState.Creating _ -> "creating";
+            case SandboxState.Creating _ -> throw new IllegalArgumentException("a creation is not written down");
             case SandboxState.Running _ -> "running";
+            case SandboxState.Paused _ -> "paused";
+            case SandboxState.Resuming _ -> "resuming";
             case SandboxState.Stopped _ -> "stopped";
             case SandboxState.Destroying _ -> "destroying";
         };
@@ -192,6 +236,7 @@ final class Ledger {
                 new SandboxId(d.id()),
                 d.templateId(),
                 d.template(),
+                d.booted(),
                 d.vcpus(),
                 d.memoryMb(),
                 d.timeoutSec(),
@@ -202,12 +247,20 @@ final class Ledger {
 
     private static SandboxState state(Document d) {
         return switch (d.state()) {
-            case "creating" -> new SandboxState.Creating();
-            case "running" ->
-                new SandboxState.Running(Objects.requireNonNull(d.machine(), "running without a machine"));
+            case "running" -> new SandboxState.Running(machine(d));
+            case "paused" -> new SandboxState.Paused(guestToken(d), d.idle());
+            case "resuming" -> new SandboxState.Resuming(machine(d), guestToken(d));
             case "stopped" -> new SandboxState.Stopped(Objects.requireNonNull(d.reason(), "stopped without a reason"));
             case "destroying" -> new SandboxState.Destroying();
             default -> throw new IllegalArgumentException("unknown state " + d.state());
         };
+    }
+
+    private static Machine machine(Document d) {
+        return Objects.requireNonNull(d.machine(), d.state() + " without a machine");
+    }
+
+    private static String guestToken(Document d) {
+        return Objects.requireNonNull(d.guestToken(), d.state() + " without the guest's token");
     }
 }

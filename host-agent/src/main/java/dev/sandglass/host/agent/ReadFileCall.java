@@ -35,8 +35,8 @@ final class ReadFileCall {
 
     private static void send(Sandbox sandbox, ReadFileRequest request, FlowControlledSender<ReadFileResponse> sender)
             throws IOException, InterruptedException {
-        try (FileRead file =
-                sandbox.requireGuest().readFile(request.getPath(), request.getOffset(), request.getLength())) {
+        try (Sandbox.Use use = sandbox.use();
+                FileRead file = use.guest().readFile(request.getPath(), request.getOffset(), request.getLength())) {
             sender.send(ReadFileResponse.newBuilder().setInfo(info(file.info())).build());
             byte[] buffer = new byte[CHUNK_BYTES];
             for (int count; (count = file.content().read(buffer)) >= 0; ) {

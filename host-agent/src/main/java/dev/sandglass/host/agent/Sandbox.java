@@ -6,25 +6,33 @@ import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.guest.GuestClient;
 import dev.sandglass.host.lifecycle.SandboxState;
 import dev.sandglass.host.linux.Deadline;
-import dev.sandglass.host.network.Slot;
-import dev.sandglass.host.vmm.VirtualMachine;
 import java.time.Instant;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One sandbox of this host: what the ledger says of it and, while it runs, its living parts. One lifecycle operation at
- * a time holds it; everybody else reads what was published last.
+ * One sandbox of this host: what the ledger says of it and, while it has a VM, its living parts. One lifecycle operation
+ * at a time holds it; everybody else reads what was published last.
  */
 final class Sandbox {
     private final ReentrantLock operation = new ReentrantLock(true);
+    private final AtomicInteger uses = new AtomicInteger();
     private volatile Ledger.Entry entry;
     private volatile @Nullable Live live;
+    private volatile @Nullable Transition transition;
+    private volatile @Nullable SavedMemory memory;
     private volatile Instant lastActiveAt;
 
-    /** The parts of a running sandbox. Owned by the sandbox; released by whoever holds its operation. */
-    record Live(Slot slot, VirtualMachine vm, GuestClient guest, Admission.Promise promise) {}
+    /** The parts of a sandbox with a VM. Owned by the sandbox; released by whoever holds its operation. */
+    record Live(LiveMachine machine, Admission.Promise promise) {}
+
+    /** What its state does not say: it is between two of them. */
+    enum Transition {
+        PAUSING,
+        RESUMING
+    }
 
     Sandbox(Ledger.Entry entry) {
         this.entry = entry;
@@ -39,6 +47,56 @@ final class Sandbox {
         return entry;
     }
 
+    SandboxState state() {
+        return entry.state();
+    }
+
+    @Nullable
+    Live live() {
+        return live;
+    }
+
+    @Nullable
+    Transition transition() {
+        return transition;
+    }
+
+    /** Only for the holder of the operation; the ledger has it already. */
+    void publish(Ledger.Entry next, @Nullable Live parts) {
+        live = parts;
+        entry = next;
+    }
+
+    /** What is on disk of its memory; opened by the first who asks. Only for the holder of the operation. */
+    SavedMemory memory(java.util.function.Supplier<SavedMemory> open) {
+        SavedMemory opened = memory;
+        if (opened == null) {
+            opened = open.get();
+            memory = opened;
+        }
+        return opened;
+    }
+
+    /** What was on disk is gone. Only for the holder of the operation. */
+    void forgetMemory() {
+        memory = null;
+    }
+
+    /** While it is used by nobody else; thread-safe. */
+    void mergeMemoryIfDue() {
+        SavedMemory opened = memory;
+        if (opened != null) {
+            opened.mergeIfDue();
+        }
+    }
+
+    long generations() {
+        SavedMemory opened = memory;
+        return opened == null ? 0 : opened.generations();
+    }
+
+    // ---- Use
+
     Instant lastActiveAt() {
         return lastActiveAt;
     }
@@ -48,31 +106,66 @@ final class Sandbox {
         lastActiveAt = Instant.now();
     }
 
-    @Nullable
-    Live live() {
-        return live;
-    }
+    /** It is in use until this is closed. */
+    interface Use extends AutoCloseable {
+        GuestClient guest();
 
-    /** Only for the holder of the operation; the ledger has it already. */
-    void publish(Ledger.Entry next, @Nullable Live parts) {
-        live = parts;
-        entry = next;
+        @Override
+        void close();
     }
 
     /**
-     * The guest of a running sandbox.
+     * Uses the guest of a running sandbox: it does not count as idle meanwhile.
      *
      * @throws PlatformException INVALID_STATE when it does not run
      */
-    GuestClient requireGuest() {
-        Live parts = live;
-        if (parts == null || !(entry.state() instanceof SandboxState.Running)) {
-            throw new PlatformException(
-                    ErrorCode.INVALID_STATE,
-                    "Sandbox " + id() + " is " + entry.state().publicName() + ", not running.");
+    Use use() {
+        uses.incrementAndGet();
+        try {
+            touch();
+            GuestClient guest = requireGuest();
+            return new Use() {
+                @Override
+                public GuestClient guest() {
+                    return guest;
+                }
+
+                @Override
+                public void close() {
+                    touch();
+                    uses.decrementAndGet();
+                }
+            };
+        } catch (RuntimeException refused) {
+            uses.decrementAndGet();
+            throw refused;
         }
-        return parts.guest();
     }
+
+    boolean inUse() {
+        return uses.get() > 0;
+    }
+
+    private GuestClient requireGuest() {
+        Live parts = live;
+        if (parts == null || transition != null || !(state() instanceof SandboxState.Running)) {
+            throw new PlatformException(
+                    ErrorCode.INVALID_STATE, "Sandbox " + id() + " is " + publicState() + ", not running.");
+        }
+        return parts.machine().guest();
+    }
+
+    String publicState() {
+        Transition under = transition;
+        return under == null
+                ? state().publicName()
+                : switch (under) {
+                    case PAUSING -> "pausing";
+                    case RESUMING -> "resuming";
+                };
+    }
+
+    // ---- Operations
 
     /** The right to change the sandbox; closing gives it back. */
     interface Operation extends AutoCloseable {
@@ -97,5 +190,11 @@ final class Sandbox {
             throw new PlatformException(ErrorCode.HOST_UNAVAILABLE, "The host agent is stopping.", e);
         }
         return operation::unlock;
+    }
+
+    /** Is seen by everybody until it is closed. Only for the holder of the operation. */
+    Operation show(Transition under) {
+        transition = under;
+        return () -> transition = null;
     }
 }

@@ -2,34 +2,29 @@ package dev.sandglass.host.agent;
 
 import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.Id.SandboxId;
+import dev.sandglass.contract.Id.SnapshotId;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.contract.Progress;
-import dev.sandglass.host.disk.Disk;
-import dev.sandglass.host.guest.GuestClient;
-import dev.sandglass.host.guest.Renewal;
 import dev.sandglass.host.image.Shape;
-import dev.sandglass.host.image.Template;
 import dev.sandglass.host.lifecycle.Machine;
 import dev.sandglass.host.lifecycle.SandboxState;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.Scope;
-import dev.sandglass.host.network.Slot;
-import dev.sandglass.host.process.Cgroup;
 import dev.sandglass.host.process.ExitStatus;
-import dev.sandglass.host.process.ProcessIdentity;
-import dev.sandglass.host.vmm.FrozenState;
-import dev.sandglass.host.vmm.MemoryLoader;
 import dev.sandglass.host.vmm.VirtualMachine;
-import java.net.InetSocketAddress;
-import java.security.SecureRandom;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.time.Instant;
-import java.time.InstantSource;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
@@ -39,49 +34,53 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * All sandboxes of this host: creates, destroys, adopts. Blocking; called from virtual threads. What a caller started is
- * finished whether or not the caller waits.
+ * All sandboxes of this host and what can be done with them, one operation at a time for each. Blocking; called from
+ * virtual threads. What a caller started is finished whether or not the caller waits.
  */
 final class Sandboxes implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Sandboxes.class);
     /** A create on a host that is busy with others: the wait for a turn, and everything after it. */
     private static final Duration CREATE_TIMEOUT = Duration.ofSeconds(60);
 
-    private static final int DESTROY_PARALLEL = 8;
+    private static final int PARALLEL = 8;
     private static final Duration DESTROY_TIMEOUT = Duration.ofSeconds(30);
     /** How long the exit status of a dead process may take to be read from its file. */
     private static final Duration EXIT_NEWS = Duration.ofSeconds(5);
-    /** Port of the guest agent, guest.proto. */
-    static final int GUEST_PORT = 49983;
 
-    private static final int TOKEN_BYTES = 32;
-    private static final int ENTROPY_BYTES = 64;
+    private static final Duration WAKE_TIMEOUT = Duration.ofSeconds(60);
 
-    private final Host host;
-    private final Ledger ledger;
-    private final Admission admission;
-    private final Templates templates;
-    private final Steps steps;
-    private final SecureRandom random = new SecureRandom();
+    private final Parts parts;
+    private final Clones clones;
+    private final WarmPool pool;
+    private final Snapshots snapshots;
+    private final Turns turns;
+    private final Deaths deaths;
+    private final Pause pause;
+    private final Resume resume;
+    private final TakeSnapshot takeSnapshot;
     private final ConcurrentMap<SandboxId, Sandbox> sandboxes = new ConcurrentHashMap<>();
     private final ConcurrentMap<SandboxId, String> damaged = new ConcurrentHashMap<>();
-    /** Restoring is CPU work: more at a time than this only makes all of them late. */
-    private final Semaphore restoring =
-            new Semaphore(Math.max(2, Runtime.getRuntime().availableProcessors()), true);
+    private final ExecutorService background = Executors.newVirtualThreadPerTaskExecutor();
 
-    private final ExecutorService deaths = Executors.newVirtualThreadPerTaskExecutor();
+    /** The operations it offers, each with its collaborators. */
+    record Operations(Deaths deaths, Pause pause, Resume resume, TakeSnapshot takeSnapshot) {}
 
-    Sandboxes(Host host, Ledger ledger, Admission admission, Templates templates, Steps steps) {
-        this.host = host;
-        this.ledger = ledger;
-        this.admission = admission;
-        this.templates = templates;
-        this.steps = steps;
+    Sandboxes(Parts parts, Clones clones, WarmPool pool, Snapshots snapshots, Turns turns, Operations operations) {
+        this.parts = parts;
+        this.clones = clones;
+        this.pool = pool;
+        this.snapshots = snapshots;
+        this.turns = turns;
+        this.deaths = operations.deaths();
+        this.pause = operations.pause();
+        this.resume = operations.resume();
+        this.takeSnapshot = operations.takeSnapshot();
     }
 
     /** What a caller asks for. */
@@ -115,168 +114,205 @@ final class Sandboxes implements AutoCloseable {
     // ---- Create
 
     /**
-     * A new sandbox, cloned from the frozen template of its shape; returns when its guest agent has answered.
+     * A new sandbox, cloned from the frozen template of its shape or from a snapshot; returns when its guest agent has
+     * answered.
      *
      * @throws PlatformException ALREADY_EXISTS, NO_CAPACITY, DISK_FULL, NOT_FOUND for the template
      */
     Sandbox create(Specification wanted) {
-        Admission.Promise promise = admission.admit(wanted.memoryMb());
-        Shape shape = new Shape(wanted.templateId(), wanted.vcpus(), wanted.memoryMb());
-        try (Templates.Lease lease = templates.lease(shape, Progress.SILENT)) {
-            return create(wanted, lease.template(), promise);
-        } catch (Throwable failure) {
-            promise.close();
-            throw failure;
-        }
-    }
-
-    private Sandbox create(Specification wanted, Template template, Admission.Promise promise) {
+        Admission.Promise promise = admit(wanted.memoryMb());
         Sandbox sandbox = new Sandbox(new Ledger.Entry(
                 wanted.id(),
                 wanted.templateId(),
-                template.id(),
+                "",
+                false,
                 wanted.vcpus(),
                 wanted.memoryMb(),
                 wanted.timeoutSec(),
                 wanted.env(),
                 Instant.now(),
                 new SandboxState.Creating()));
-        Deadline deadline = Deadline.after(CREATE_TIMEOUT);
-        awaitTurn(deadline);
-        try (Sandbox.Operation _ = sandbox.begin("create", deadline)) {
+        try (Sandbox.Operation _ = sandbox.begin("create", Deadline.after(CREATE_TIMEOUT));
+                Scope scope = Scope.open("create sandbox " + wanted.id())) {
             if (damaged.containsKey(wanted.id()) || sandboxes.putIfAbsent(wanted.id(), sandbox) != null) {
                 throw new PlatformException(
                         ErrorCode.ALREADY_EXISTS, "Sandbox " + wanted.id() + " exists on this host already.");
             }
-            start(sandbox, template, promise, deadline);
-        } finally {
-            restoring.release();
+            scope.defer("forget " + wanted.id(), () -> sandboxes.remove(wanted.id(), sandbox));
+            Clones.Clone clone = clone(new Shape(wanted.templateId(), wanted.vcpus(), wanted.memoryMb()));
+            scope.defer("clone", () -> clones.discard(clone));
+            scope.defer(
+                    "files of " + wanted.id(),
+                    () -> Host.removeDirectory(parts.ledger().directory(wanted.id())));
+            settle(sandbox, clone, promise);
+            scope.handOver();
+            clone.lease().close();
+        } catch (Throwable failure) {
+            promise.close();
+            throw failure;
         }
         promise.started();
-        log.info("sandbox={} state=running template={}", wanted.id(), template.id());
         return sandbox;
     }
 
-    private void start(Sandbox sandbox, Template template, Admission.Promise promise, Deadline deadline) {
-        String name = sandbox.id().value();
-        Ledger.Entry entry = sandbox.entry();
-        try (Scope scope = Scope.open("create sandbox " + name)) {
-            scope.defer("forget " + name, () -> sandboxes.remove(sandbox.id(), sandbox));
-            scope.defer("files of " + name, () -> Host.removeDirectory(ledger.directory(sandbox.id())));
-            steps.run(Step.CREATE_LEDGER, name, () -> {
-                Host.createDirectory(ledger.directory(sandbox.id()));
-                ledger.write(entry);
-            });
-            Slot slot = steps.call(Step.CREATE_SLOT, name, () -> host.networks().acquire(deadline));
-            scope.defer("slot of " + name, () -> host.networks().release(slot));
-            template.requireIntact();
-            Disk disk = steps.call(
-                    Step.CREATE_DISK, name, () -> host.createDisk(ledger.directory(sandbox.id()), template, deadline));
-            scope.defer("cgroup of " + name, () -> host.cgroups().remove(name));
-            Cgroup cgroup = steps.call(
-                    Step.CREATE_CGROUP, name, () -> host.createCgroup(name, entry.vcpus(), entry.memoryMb()));
-            VirtualMachine vm = steps.call(
-                    Step.CREATE_RESTORE,
-                    name,
-                    () -> host.vmm()
-                            .restore(
-                                    host.plan(
-                                            ledger.directory(sandbox.id()),
-                                            name,
-                                            entry.vcpus(),
-                                            entry.memoryMb(),
-                                            disk,
-                                            slot,
-                                            cgroup),
-                                    new FrozenState(template.memory(), template.deviceState(), false),
-                                    MemoryLoader.NONE,
-                                    deadline));
-            scope.defer("VM of " + name, () -> vm.kill(Deadline.after(DESTROY_TIMEOUT)));
-            steps.run(Step.CREATE_CONTINUE, name, () -> vm.continueVcpus(deadline));
-            byte[] token = randomBytes(TOKEN_BYTES);
-            GuestClient guest = scope.own(new GuestClient(guestAddress(slot), template.guestToken()));
-            steps.run(
-                    Step.CREATE_RENEW,
-                    name,
-                    () -> guest.renew(
-                            new Renewal(token, InstantSource.system(), randomBytes(ENTROPY_BYTES), name, true),
-                            deadline));
-            Machine machine = new Machine(
-                    slot.index(),
-                    vm.identity().pid(),
-                    vm.identity().startTicks(),
-                    HexFormat.of().formatHex(token));
-            Ledger.Entry running = entry.with(new SandboxState.Running(machine));
-            steps.run(Step.CREATE_ACKNOWLEDGE, name, () -> ledger.write(running));
-            scope.handOver();
-            publishRunning(sandbox, running, new Sandbox.Live(slot, vm, guest, promise));
-        }
-    }
-
-    private void awaitTurn(Deadline deadline) {
+    /** What waits in the pool has to make room for what somebody waits for. */
+    private Admission.Promise admit(int memoryMb) {
         try {
-            if (!restoring.tryAcquire(deadline.remaining().toNanos(), TimeUnit.NANOSECONDS)) {
-                throw new PlatformException(
-                        ErrorCode.NO_CAPACITY, "This host is starting too many sandboxes at once; try again.");
+            return parts.admission().admit(memoryMb);
+        } catch (PlatformException full) {
+            if (full.code() != ErrorCode.NO_CAPACITY) {
+                throw full;
             }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new PlatformException(ErrorCode.HOST_UNAVAILABLE, "The host agent is stopping.", e);
+            pool.shrink();
+            return parts.admission().admit(memoryMb);
         }
     }
 
-    private void publishRunning(Sandbox sandbox, Ledger.Entry running, Sandbox.Live live) {
-        sandbox.publish(running, live);
-        var _ = live.vm().exit().thenAcceptAsync(status -> noticeDeath(sandbox, live, status), deaths);
-    }
-
-    static InetSocketAddress guestAddress(Slot slot) {
-        return new InetSocketAddress(slot.hostAddress(), GUEST_PORT);
-    }
-
-    private byte[] randomBytes(int length) {
-        byte[] bytes = new byte[length];
-        random.nextBytes(bytes);
-        return bytes;
-    }
-
-    // ---- Death of a VM
-
-    private void noticeDeath(Sandbox sandbox, Sandbox.Live dead, ExitStatus status) {
-        try (Sandbox.Operation _ = sandbox.begin("clean up", Deadline.after(DESTROY_TIMEOUT))) {
-            if (!dead.equals(sandbox.live()) || !(sandbox.entry().state() instanceof SandboxState.Running)) {
-                return; // being destroyed, or destroyed meanwhile
+    private Clones.Clone clone(Shape shape) {
+        Optional<Clones.Clone> ready = pool.take(shape);
+        if (ready.isPresent()) {
+            return ready.get();
+        }
+        try (Clones.Source source = clones.open(shape)) {
+            Deadline deadline = Deadline.after(CREATE_TIMEOUT); // freezing a template has a deadline of its own
+            try (Turns.Turn _ = turns.await(deadline)) {
+                return source.make(deadline);
             }
-            String stderr = dead.vm().stderrTail();
-            log.warn("sandbox={} state=stopped exit={} stderr={}", sandbox.id(), status, stderr);
-            stop(sandbox, sandbox.entry(), reason(status));
-            dead.guest().close();
-            dead.promise().close();
-        } catch (RuntimeException failure) {
-            log.error("sandbox={} cannot be stopped after the end of its VM ({})", sandbox.id(), status, failure);
         }
     }
 
-    static String reason(ExitStatus status) {
-        return switch (status) {
-            case ExitStatus.Exited exited when exited.code() == 0 -> "The machine powered itself off.";
-            case ExitStatus.Exited exited -> "The machine's VMM ended with exit code " + exited.code() + ".";
-            case ExitStatus.Signalled signalled -> "The machine's VMM was ended by signal " + signalled.signal() + ".";
-            case ExitStatus.Unknown _ -> "The machine is gone: its host was restarted or its VMM ended.";
-        };
-    }
-
-    /** Releases what only a living VM needs and keeps the disk. The VM's process is gone already. */
-    private void stop(Sandbox sandbox, Ledger.Entry running, String reason) {
+    /** A machine that nobody has becomes this sandbox's. */
+    private void settle(Sandbox sandbox, Clones.Clone clone, Admission.Promise promise) {
         String name = sandbox.id().value();
-        steps.run(Step.STOP_CGROUP, name, () -> host.cgroups().remove(name));
-        Sandbox.Live live = sandbox.live();
-        if (live != null) {
-            steps.run(Step.STOP_SLOT, name, () -> host.networks().release(live.slot()));
+        LiveMachine machine = clone.machine();
+        Deadline deadline = Deadline.after(CREATE_TIMEOUT);
+        parts.steps().run(Step.CREATE_STATE, name, () -> moveState(clone, sandbox.id()));
+        parts.steps().run(Step.CREATE_CONTINUE, name, () -> machine.vm().continueVcpus(deadline));
+        byte[] token = Secrets.guestToken();
+        parts.steps().run(Step.CREATE_RENEW, name, () -> parts.renew(machine.guest(), token, name, deadline));
+        Ledger.Entry running = sandbox.entry()
+                .clonedFrom(clone.template(), clone.booted())
+                .with(new SandboxState.Running(machine.recorded(token)));
+        parts.steps().run(Step.CREATE_ACKNOWLEDGE, name, () -> parts.ledger().writeFirst(running));
+        Sandbox.Live live = new Sandbox.Live(machine, promise);
+        sandbox.publish(running, live);
+        deaths.watch(sandbox, live);
+        log.info("sandbox={} state=running template={} machine={}", name, clone.template(), machine.name());
+    }
+
+    private void moveState(Clones.Clone clone, SandboxId id) {
+        try {
+            Files.move(clone.state(), parts.ledger().directory(id), StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw new UncheckedIOException("make the folder of sandbox " + id, e);
         }
-        Ledger.Entry stopped = running.with(new SandboxState.Stopped(reason));
-        steps.run(Step.STOP_LEDGER, name, () -> ledger.write(stopped));
-        sandbox.publish(stopped, null);
+    }
+
+    // ---- Pause, resume, snapshot
+
+    /** Returns when its memory is on disk and its VM gone. */
+    void pause(SandboxId id) {
+        Sandbox sandbox = require(id);
+        pause(sandbox, false);
+    }
+
+    private void pause(Sandbox sandbox, boolean idle) {
+        Deadline deadline = Deadline.after(Pause.TIMEOUT);
+        try (Sandbox.Operation _ = begin(sandbox, "pause", deadline)) {
+            pause.run(sandbox, idle, deadline);
+        }
+        background.execute(() -> tidy(sandbox));
+    }
+
+    /** Unless it is used, or commands run in it. */
+    void pauseIfIdle(Sandbox sandbox) {
+        if (runsCommands(sandbox)) {
+            sandbox.touch();
+            return;
+        }
+        Deadline deadline = Deadline.after(Pause.TIMEOUT);
+        try (Sandbox.Operation _ = begin(sandbox, "pause", deadline)) {
+            if (!IdleReaper.isIdle(sandbox, Instant.now())) {
+                return;
+            }
+            pause.run(sandbox, true, deadline);
+        }
+        background.execute(() -> tidy(sandbox));
+    }
+
+    private static boolean runsCommands(Sandbox sandbox) {
+        Sandbox.Live live = sandbox.live();
+        if (live == null) {
+            return false;
+        }
+        try {
+            return live.machine().guest().listExecs().stream().anyMatch(exec -> exec.getRunning());
+        } catch (RuntimeException silent) {
+            log.warn("sandbox={} is idle and does not say what runs in it", sandbox.id(), silent);
+            return false;
+        }
+    }
+
+    /** What a pause leaves to be done when nobody waits: many generations and disk layers become few. */
+    private void tidy(Sandbox sandbox) {
+        try {
+            sandbox.mergeMemoryIfDue();
+            mergeDiskIfDue(sandbox);
+        } catch (RuntimeException failure) {
+            log.warn("sandbox={} keeps many generations or layers for now", sandbox.id(), failure);
+        }
+    }
+
+    private void mergeDiskIfDue(Sandbox sandbox) {
+        var home = parts.ledger().directory(sandbox.id());
+        if (!(sandbox.state() instanceof SandboxState.Paused)
+                || !parts.host().disks().mergeDue(home)) {
+            return;
+        }
+        Deadline deadline = Deadline.after(Pause.TIMEOUT);
+        try (Sandbox.Operation _ = sandbox.begin("merge", deadline);
+                Templates.Lease lease = parts.templates().lease(sandbox.entry().template())) {
+            if (sandbox.state() instanceof SandboxState.Paused) {
+                parts.host().disks().merge(home, Host.layers(lease.template()), deadline);
+            }
+        }
+    }
+
+    /** Whether it was booted from its disk. */
+    boolean resume(SandboxId id, int timeoutSec, boolean cold) {
+        Sandbox sandbox = require(id);
+        Deadline deadline = Deadline.after(
+                cold || sandbox.state() instanceof SandboxState.Stopped ? Resume.BOOT_TIMEOUT : Resume.TIMEOUT);
+        try (Sandbox.Operation _ = begin(sandbox, "resume", deadline)) {
+            return resume.run(sandbox, timeoutSec, cold, deadline);
+        }
+    }
+
+    TakeSnapshot.Taken takeSnapshot(SandboxId id, SnapshotId snapshot, boolean leavePaused) {
+        Sandbox sandbox = require(id);
+        Deadline deadline = Deadline.after(TakeSnapshot.TIMEOUT);
+        try (Sandbox.Operation _ = begin(sandbox, "take a snapshot of", deadline)) {
+            if (leavePaused) {
+                pause.run(sandbox, false, deadline);
+            }
+            return takeSnapshot.run(sandbox, snapshot, deadline);
+        }
+    }
+
+    /** An unknown one is removed already. */
+    void deleteSnapshot(SnapshotId id) {
+        pool.drop(id.value());
+        parts.steps().run(Step.SNAPSHOT_REMOVE, id.value(), () -> snapshots.remove(id));
+    }
+
+    /** As {@link Sandbox#begin}; one that was destroyed meanwhile is unknown. */
+    private Sandbox.Operation begin(Sandbox sandbox, String what, Deadline deadline) {
+        Sandbox.Operation operation = sandbox.begin(what, deadline);
+        if (sandboxes.get(sandbox.id()) != sandbox) {
+            operation.close();
+            throw new PlatformException(ErrorCode.NOT_FOUND, "No sandbox " + sandbox.id() + " on this host.");
+        }
+        return operation;
     }
 
     // ---- Destroy
@@ -286,7 +322,7 @@ final class Sandboxes implements AutoCloseable {
         Sandbox sandbox = sandboxes.get(id);
         if (sandbox == null) {
             if (damaged.containsKey(id)) {
-                removeRemains(id);
+                removeFiles(id);
                 damaged.remove(id);
             }
             return;
@@ -296,28 +332,29 @@ final class Sandboxes implements AutoCloseable {
                 return; // its creation failed, or somebody else has destroyed it
             }
             Sandbox.Live live = sandbox.live();
-            Ledger.Entry destroying = sandbox.entry().state() instanceof SandboxState.Destroying
+            Ledger.Entry destroying = sandbox.state() instanceof SandboxState.Destroying
                     ? sandbox.entry()
                     : sandbox.entry().with(new SandboxState.Destroying());
-            steps.run(Step.DESTROY_LEDGER, id.value(), () -> ledger.write(destroying));
+            parts.steps()
+                    .run(Step.DESTROY_LEDGER, id.value(), () -> parts.ledger().write(destroying));
             sandbox.publish(destroying, live); // kept until released: a removal that fails is tried again
             if (live != null) {
-                live.guest().close();
-                steps.run(Step.DESTROY_VM, id.value(), () -> live.vm().kill(Deadline.after(DESTROY_TIMEOUT)));
-                steps.run(Step.DESTROY_SLOT, id.value(), () -> host.networks().release(live.slot()));
+                parts.machines().release(live.machine());
                 live.promise().close();
             }
-            removeRemains(id);
+            removeFiles(id);
             sandbox.publish(destroying, null);
             sandboxes.remove(id, sandbox);
         }
         log.info("sandbox={} state=destroyed", id);
     }
 
-    /** What is left once the slot is released: processes in the cgroup, the cgroup, the files. */
-    private void removeRemains(SandboxId id) {
-        steps.run(Step.DESTROY_CGROUP, id.value(), () -> host.cgroups().remove(id.value()));
-        steps.run(Step.DESTROY_FILES, id.value(), () -> Host.removeDirectory(ledger.directory(id)));
+    private void removeFiles(SandboxId id) {
+        parts.steps()
+                .run(
+                        Step.DESTROY_FILES,
+                        id.value(),
+                        () -> Host.removeDirectory(parts.ledger().directory(id)));
     }
 
     /** Several at a time, each as {@link #destroy}. */
@@ -325,24 +362,39 @@ final class Sandboxes implements AutoCloseable {
         List<SandboxId> ids = Stream.concat(sandboxes.keySet().stream(), damaged.keySet().stream())
                 .toList();
         progress.step("deleting sandboxes");
+        each(ids, this::destroy, progress, "could not be deleted");
+    }
+
+    /** Several at a time, each as {@link #pause}; those that do not run stay as they are. */
+    void pauseAll(Progress progress) {
+        List<SandboxId> ids = sandboxes.values().stream()
+                .filter(sandbox -> sandbox.live() != null)
+                .map(Sandbox::id)
+                .toList();
+        progress.step("pausing sandboxes");
+        each(ids, this::pause, progress, "could not be paused");
+    }
+
+    private static void each(List<SandboxId> ids, Consumer<SandboxId> work, Progress progress, String failed) {
         AtomicInteger done = new AtomicInteger();
-        Semaphore turns = new Semaphore(DESTROY_PARALLEL);
-        List<Throwable> failures = new CopyOnWriteArrayList<>();
+        Semaphore room = new Semaphore(PARALLEL);
+        List<RuntimeException> failures = new CopyOnWriteArrayList<>();
         try (ExecutorService tasks = Executors.newVirtualThreadPerTaskExecutor()) {
             ids.forEach(id -> tasks.execute(() -> {
-                turns.acquireUninterruptibly();
+                room.acquireUninterruptibly();
                 try {
-                    destroy(id);
+                    work.accept(id);
                     progress.advance(done.incrementAndGet(), ids.size(), "sandboxes");
                 } catch (RuntimeException failure) {
-                    failures.add(failure);
+                    failures.add(new IllegalStateException(id + ": " + failure.getMessage(), failure));
                 } finally {
-                    turns.release();
+                    room.release();
                 }
             }));
         }
         if (!failures.isEmpty()) {
-            IllegalStateException all = new IllegalStateException(failures.size() + " sandboxes could not be deleted");
+            IllegalStateException all = new IllegalStateException(failures.size() + " sandboxes " + failed + ": "
+                    + failures.getFirst().getMessage());
             failures.forEach(all::addSuppressed);
             throw all;
         }
@@ -351,31 +403,41 @@ final class Sandboxes implements AutoCloseable {
     // ---- Start and stop of the agent
 
     /**
-     * Takes over what an earlier agent left: adopts living VMs, keeps the disks of dead ones, finishes removals and undoes
-     * creations that were cut off.
+     * Takes over what an earlier agent left: adopts living VMs, keeps the disks of dead ones, finishes removals and
+     * removes what was never acknowledged.
      */
     void reclaim() {
-        List<Ledger.Found> found = ledger.scan();
-        Set<Integer> livingSlots = new HashSet<>();
-        Set<String> livingCgroups = new HashSet<>();
+        List<Ledger.Found> found = parts.ledger().scan();
+        List<Machine> living = new ArrayList<>();
+        Set<String> dead = new HashSet<>();
         for (Ledger.Found one : found) {
-            if (one instanceof Ledger.Found.Known known
-                    && known.entry().state() instanceof SandboxState.Running running
-                    && identity(running.machine()).alive()) {
-                livingSlots.add(running.machine().slot());
-                livingCgroups.add(one.id().value());
-            }
+            machine(one).ifPresent(machine -> {
+                if (Machines.identity(machine).alive()) {
+                    living.add(machine);
+                } else {
+                    dead.add(machine.name());
+                }
+            });
         }
-        host.cgroups().existing().stream()
-                .filter(name -> !livingCgroups.contains(name))
-                .forEach(host.cgroups()::remove);
-        host.networks().reclaim(livingSlots);
+        parts.machines().reclaim(living, dead);
+        snapshots.reclaim();
         found.forEach(this::reclaim);
+    }
+
+    private static Optional<Machine> machine(Ledger.Found found) {
+        if (found instanceof Ledger.Found.Known known) {
+            return switch (known.entry().state()) {
+                case SandboxState.Running running -> Optional.of(running.machine());
+                case SandboxState.Resuming resuming -> Optional.of(resuming.machine());
+                default -> Optional.empty();
+            };
+        }
+        return Optional.empty();
     }
 
     private void reclaim(Ledger.Found found) {
         switch (found) {
-            case Ledger.Found.Missing missing -> removeRemains(missing.id());
+            case Ledger.Found.Missing missing -> removeFiles(missing.id());
             case Ledger.Found.Damaged broken -> {
                 log.error("sandbox={} has a damaged ledger and is left alone: {}", broken.id(), broken.problem());
                 damaged.put(broken.id(), "Its record on the host is damaged; only delete helps.");
@@ -386,33 +448,64 @@ final class Sandboxes implements AutoCloseable {
 
     private void reclaim(Ledger.Entry entry) {
         switch (entry.state()) {
-            case SandboxState.Creating _, SandboxState.Destroying _ -> removeRemains(entry.id());
-            case SandboxState.Stopped _ -> sandboxes.put(entry.id(), new Sandbox(entry));
-            case SandboxState.Running running -> adopt(entry, running.machine());
+            case SandboxState.Creating _, SandboxState.Destroying _ -> removeFiles(entry.id());
+            case SandboxState.Paused _, SandboxState.Stopped _ -> sandboxes.put(entry.id(), new Sandbox(entry));
+            case SandboxState.Running running ->
+                adopt(entry, running.machine(), running.machine().guestToken());
+            case SandboxState.Resuming resuming -> adopt(entry, resuming.machine(), resuming.frozenToken());
         }
     }
 
-    private void adopt(Ledger.Entry entry, Machine machine) {
+    private void adopt(Ledger.Entry entry, Machine machine, String guestToken) {
         Sandbox sandbox = new Sandbox(entry);
         sandboxes.put(entry.id(), sandbox);
-        VirtualMachine vm = host.vmm().adopt(host.vmDirectory(ledger.directory(entry.id())), identity(machine));
-        if (!identity(machine).alive()) {
+        VirtualMachine vm = parts.machines().vm(machine);
+        if (!Machines.identity(machine).alive()) {
             ExitStatus status = vm.exit()
                     .copy()
                     .completeOnTimeout(new ExitStatus.Unknown(), EXIT_NEWS.toMillis(), TimeUnit.MILLISECONDS)
                     .join();
             log.warn("sandbox={} ended while no agent ran: {} stderr={}", entry.id(), status, vm.stderrTail());
-            stop(sandbox, entry, reason(status));
+            deaths.stop(sandbox, Deaths.reason(status));
+            parts.machines().forget(machine);
             return;
         }
-        Slot slot = host.networks().taken(machine.slot());
-        GuestClient guest = new GuestClient(guestAddress(slot), HexFormat.of().parseHex(machine.guestToken()));
-        publishRunning(sandbox, entry, new Sandbox.Live(slot, vm, guest, admission.adopt(entry.memoryMb())));
-        log.info("sandbox={} state=running adopted pid={}", entry.id(), machine.pid());
+        LiveMachine adopted = parts.machines().adopt(machine, vm, guestToken);
+        Sandbox.Live live = new Sandbox.Live(adopted, parts.admission().adopt(entry.memoryMb()));
+        sandbox.publish(entry, live);
+        if (entry.state() instanceof SandboxState.Running) {
+            deaths.watch(sandbox, live);
+        }
+        log.info("sandbox={} state={} adopted pid={}", entry.id(), entry.state().publicName(), machine.pid());
+        background.execute(() -> goOn(sandbox));
     }
 
-    private static ProcessIdentity identity(Machine machine) {
-        return new ProcessIdentity(machine.pid(), machine.startTicks());
+    /** What an earlier agent was in the middle of: a guest that stands still or whose processes are held goes on. */
+    private void goOn(Sandbox sandbox) {
+        Deadline deadline = Deadline.after(WAKE_TIMEOUT);
+        try (Sandbox.Operation _ = sandbox.begin("continue", deadline)) {
+            Sandbox.Live live = sandbox.live();
+            if (live == null || sandboxes.get(sandbox.id()) != sandbox) {
+                return;
+            }
+            switch (sandbox.state()) {
+                case SandboxState.Resuming resuming ->
+                    resume.finish(
+                            sandbox, HexFormat.of().parseHex(resuming.machine().guestToken()), deadline);
+                case SandboxState.Running running -> {
+                    if (live.machine().vm().vcpusRunning(deadline)) {
+                        live.machine().guest().thaw();
+                    } else {
+                        String token = running.machine().guestToken();
+                        LiveMachine awake = parts.wake(live.machine(), token, sandbox, deadline);
+                        sandbox.publish(sandbox.entry(), new Sandbox.Live(awake, live.promise()));
+                    }
+                }
+                default -> {}
+            }
+        } catch (RuntimeException failure) {
+            log.error("sandbox={} may stand still since an earlier agent ended", sandbox.id(), failure);
+        }
     }
 
     /** Lets go of everything; the VMs go on. Waits for operations in progress. */
@@ -422,12 +515,19 @@ final class Sandboxes implements AutoCloseable {
             try (Sandbox.Operation _ = sandbox.begin("leave", Deadline.after(CREATE_TIMEOUT))) {
                 Sandbox.Live live = sandbox.live();
                 if (live != null) {
-                    live.guest().close();
+                    live.machine().guest().close();
                 }
             } catch (PlatformException busy) {
                 log.warn("sandbox={} is still busy while the agent stops", sandbox.id(), busy);
             }
         }
-        deaths.shutdown();
+        background.shutdown();
+        try {
+            if (!background.awaitTermination(CREATE_TIMEOUT.toSeconds(), TimeUnit.SECONDS)) {
+                log.warn("generations are still being merged while the agent stops");
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 }

@@ -5,24 +5,60 @@ package dev.sandglass.host.agent;
  * inside one of them, in this order. Each is timed, and a crash test ends the agent before and after each.
  */
 enum Step {
-    CREATE_LEDGER,
-    CREATE_SLOT,
-    CREATE_DISK,
-    CREATE_CGROUP,
-    CREATE_RESTORE,
+    // A machine: what only a living VM needs. Owned by no sandbox at first.
+    MACHINE_DIRECTORY,
+    MACHINE_SLOT,
+    MACHINE_CGROUP,
+    MACHINE_DISK,
+    MACHINE_MEMORY,
+    MACHINE_START,
+    MACHINE_WARM,
+
+    RELEASE_VM,
+    RELEASE_CGROUP,
+    RELEASE_SLOT,
+    RELEASE_DIRECTORY,
+
+    CREATE_STATE,
     CREATE_CONTINUE,
     CREATE_RENEW,
     CREATE_ACKNOWLEDGE,
 
-    DESTROY_LEDGER,
-    DESTROY_VM,
-    DESTROY_CGROUP,
-    DESTROY_SLOT,
-    DESTROY_FILES,
+    PAUSE_FREEZE,
+    PAUSE_STOP,
+    PAUSE_DEVICES,
+    PAUSE_MEMORY,
+    PAUSE_COMMIT,
+    PAUSE_LEDGER,
 
-    STOP_CGROUP,
-    STOP_SLOT,
+    RESUME_LEDGER,
+    RESUME_CONTINUE,
+    RESUME_RENEW,
+    RESUME_ACKNOWLEDGE,
+
+    BOOT_LEDGER,
+    BOOT_FORGET,
+    BOOT_RENEW,
+    BOOT_ACKNOWLEDGE,
+
+    SNAPSHOT_BEGIN,
+    SNAPSHOT_LAYER,
+    SNAPSHOT_FREEZE,
+    SNAPSHOT_STOP,
+    SNAPSHOT_DEVICES,
+    SNAPSHOT_MEMORY,
+    SNAPSHOT_DISK,
+    SNAPSHOT_CONTINUE,
+    SNAPSHOT_COMMIT,
+    SNAPSHOT_LINK,
+    SNAPSHOT_PUBLISH,
+    SNAPSHOT_REMOVE,
+
     STOP_LEDGER,
+    STOP_MEMORY,
+
+    DESTROY_LEDGER,
+    DESTROY_FILES,
 
     FREEZE_PREPARE,
     FREEZE_BOOT,

@@ -23,7 +23,10 @@ import dev.sandglass.host.network.Slot;
 import dev.sandglass.host.process.Cgroup;
 import dev.sandglass.host.vmm.BootSource;
 import dev.sandglass.host.vmm.VirtualMachine;
+import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -49,7 +52,7 @@ final class Templates implements AutoCloseable {
 
     private static final Duration KILL_TIMEOUT = Duration.ofSeconds(30);
     /** What a guest accepts until its first renewal, guest.proto. */
-    private static final byte[] FIRST_TOKEN = new byte[GuestClient.TOKEN_BYTES];
+    static final byte[] FIRST_TOKEN = new byte[GuestClient.TOKEN_BYTES];
 
     /**
      * What the warm-up has left to do (connections to close, grace periods, timers) is done once before the freeze, and
@@ -81,9 +84,13 @@ final class Templates implements AutoCloseable {
     /** Ids of templates that a sandbox depends on, whether or not they are open. */
     private final Supplier<Set<String>> inUse;
 
-    /** In order of use, the least recent first. */
+    /** By id, in order of use, the least recent first. Each is there once, so that all its clones share its memory. */
     @GuardedBy("this")
-    private final Map<Shape, Opening> openings = new LinkedHashMap<>(16, 0.75f, true);
+    private final Map<String, Opening> openings = new LinkedHashMap<>(16, 0.75f, true);
+
+    /** The template of each shape that was asked for: its id, once it is known or frozen. */
+    @GuardedBy("this")
+    private final Map<Shape, CompletableFuture<String>> shapes = new HashMap<>();
 
     private static final class Opening {
         final CompletableFuture<Template> template = new CompletableFuture<>();
@@ -122,17 +129,37 @@ final class Templates implements AutoCloseable {
         if (!shape.templateId().equals(BASE)) {
             throw new PlatformException(ErrorCode.NOT_FOUND, "No template " + shape.templateId() + ".");
         }
+        while (true) {
+            String id = find(shape, progress);
+            try {
+                return lease(id);
+            } catch (PlatformException failure) {
+                synchronized (this) {
+                    if (shapes.containsKey(shape)) {
+                        throw failure;
+                    }
+                } // trimmed between the two: once more
+            }
+        }
+    }
+
+    /**
+     * A template that something depends on, whichever VMM and images it was frozen with.
+     *
+     * @throws PlatformException if it is missing or damaged
+     */
+    Lease lease(String id) {
         Opening mine = new Opening();
         Opening opening;
         synchronized (this) {
-            opening = openings.computeIfAbsent(shape, _ -> mine);
+            opening = openings.computeIfAbsent(id, _ -> mine);
             opening.leases++;
         }
         if (opening == mine) {
-            open(shape, opening, progress);
+            open(id, opening);
         }
         try {
-            return new Lease(await(opening), () -> release(opening));
+            return new Lease(await(opening.template), () -> release(opening));
         } catch (RuntimeException failure) {
             release(opening);
             throw failure;
@@ -143,25 +170,55 @@ final class Templates implements AutoCloseable {
         opening.leases--;
     }
 
-    private void open(Shape shape, Opening opening, Progress progress) {
+    private void open(String id, Opening opening) {
         try {
-            BootImages boot = images.requireVerified();
-            Template template = store.find(shape, host.vmm().identity().properties(), boot)
-                    .orElseGet(() -> freeze(shape, boot, progress));
-            opening.template.complete(template);
+            opening.template.complete(store.require(id));
         } catch (Throwable failure) {
             synchronized (this) {
-                openings.remove(shape, opening);
+                openings.remove(id, opening);
+                shapes.values().removeIf(known -> id.equals(known.getNow(null)));
             }
             opening.template.completeExceptionally(failure);
-            return;
         }
-        trim();
     }
 
-    private static Template await(Opening opening) {
+    private String find(Shape shape, Progress progress) {
+        CompletableFuture<String> mine = new CompletableFuture<>();
+        @Nullable CompletableFuture<String> known;
+        synchronized (this) {
+            known = shapes.putIfAbsent(shape, mine);
+        }
+        if (known == null) {
+            try {
+                BootImages boot = images.requireVerified();
+                mine.complete(store.find(shape, host.vmm().identity().properties(), boot)
+                        .orElseGet(() -> freezeAndOpen(shape, boot, progress)));
+            } catch (Throwable failure) {
+                synchronized (this) {
+                    shapes.remove(shape, mine);
+                }
+                mine.completeExceptionally(failure);
+            }
+        }
+        return await(known == null ? mine : known);
+    }
+
+    private String freezeAndOpen(Shape shape, BootImages boot, Progress progress) {
+        Template template = freeze(shape, boot, progress);
+        Opening opening = new Opening();
+        opening.template.complete(template);
+        synchronized (this) {
+            openings.put(template.id(), opening);
+            opening.leases++; // not to be trimmed at once
+            trim();
+            opening.leases--;
+        }
+        return template.id();
+    }
+
+    private static <T> T await(CompletableFuture<T> result) {
         try {
-            return opening.template.join();
+            return result.join();
         } catch (CompletionException e) {
             if (e.getCause() instanceof PlatformException platform) {
                 throw new PlatformException(platform.code(), platform.reason(), e);
@@ -208,7 +265,7 @@ final class Templates implements AutoCloseable {
                     () -> host.vmm()
                             .boot(
                                     host.plan(
-                                            draft.directory(),
+                                            vmDirectory(draft),
                                             name,
                                             shape.vcpus(),
                                             shape.memoryMb(),
@@ -225,10 +282,14 @@ final class Templates implements AutoCloseable {
                 vm.saveTemplateState(draft.deviceState(), deadline);
             });
             steps.run(Step.FREEZE_RELEASE, name, scope::close);
-            Host.removeDirectory(host.vmDirectory(draft.directory()));
+            Host.removeDirectory(vmDirectory(draft));
             keep.handOver();
             return memory;
         }
+    }
+
+    private static Path vmDirectory(TemplateStore.Draft draft) {
+        return draft.directory().resolve("vm");
     }
 
     private static FileDescriptor memoryFile(int memoryMb) {
@@ -244,7 +305,7 @@ final class Templates implements AutoCloseable {
 
     /** Returns when the guest has answered and is warm; no connection to it is left open. */
     private static void warm(Slot slot, Deadline deadline) {
-        try (GuestClient guest = GuestClient.awaitReady(Sandboxes.guestAddress(slot), FIRST_TOKEN, deadline)) {
+        try (GuestClient guest = GuestClient.awaitReady(Machines.guestAddress(slot), FIRST_TOKEN, deadline)) {
             for (List<String> command : WARM_UP) {
                 StartExec start = StartExec.newBuilder()
                         .setExecId(ExecId.random().value())
@@ -258,41 +319,31 @@ final class Templates implements AutoCloseable {
 
     // ---- Bound
 
-    /** Removes templates beyond the limit: first those that no shape of this agent uses, then the least recently used. */
-    private synchronized void trim() {
+    /** Removes templates beyond the limit: those that nothing depends on, the closed ones first, then the least used. */
+    @GuardedBy("this")
+    private void trim() {
         Set<String> needed = new HashSet<>(inUse.get());
-        Map<String, Shape> open = new LinkedHashMap<>();
-        openings.forEach((shape, opening) -> {
-            Template template = opening.template.getNow(null);
-            if (template != null) {
-                open.put(template.id(), shape);
-                if (opening.leases > 0) {
-                    needed.add(template.id());
-                }
+        openings.forEach((id, opening) -> {
+            if (opening.leases > 0 || !opening.template.isDone()) {
+                needed.add(id);
             }
         });
         List<String> stored = store.ids();
+        List<String> candidates = new ArrayList<>(stored);
+        candidates.removeAll(openings.keySet());
+        candidates.addAll(openings.keySet());
+        candidates.removeAll(needed);
         int excess = stored.size() - templatesMax;
-        for (String id : stored) {
-            if (excess > 0 && !open.containsKey(id) && !needed.contains(id)) {
-                store.remove(id);
-                excess--;
+        for (String id : candidates) {
+            if (excess-- <= 0) {
+                return;
             }
-        }
-        for (Map.Entry<String, Shape> candidate : open.entrySet()) {
-            if (excess > 0 && !needed.contains(candidate.getKey())) {
-                forget(candidate.getValue());
-                store.remove(candidate.getKey());
-                excess--;
+            shapes.values().removeIf(known -> id.equals(known.getNow(null)));
+            Opening opening = openings.remove(id);
+            if (opening != null) {
+                opening.template.join().close();
             }
-        }
-    }
-
-    @GuardedBy("this")
-    private void forget(Shape shape) {
-        @Nullable Opening opening = openings.remove(shape);
-        if (opening != null) {
-            opening.template.join().close();
+            store.remove(id);
         }
     }
 
@@ -304,5 +355,6 @@ final class Templates implements AutoCloseable {
                 .filter(template -> template.isDone() && !template.isCompletedExceptionally())
                 .forEach(template -> template.join().close());
         openings.clear();
+        shapes.clear();
     }
 }

@@ -76,7 +76,9 @@ final class WriteFileCall implements StreamObserver<WriteFileRequest> {
             }
             WriteTarget target = first.getTarget();
             Sandbox sandbox = sandboxes.require(new SandboxId(target.getSandboxId()));
-            sandbox.requireGuest().writeFile(target.getPath(), target.getMode(), target.getUser(), new Body(sandbox));
+            try (Sandbox.Use use = sandbox.use()) {
+                use.guest().writeFile(target.getPath(), target.getMode(), target.getUser(), new Body(sandbox));
+            }
             if (!responses.isCancelled()) {
                 responses.onNext(Empty.getDefaultInstance());
                 responses.onCompleted();

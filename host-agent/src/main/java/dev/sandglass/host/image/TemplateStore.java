@@ -93,21 +93,25 @@ public final class TemplateStore {
     }
 
     /**
-     * The newest template of this shape that this VMM and these images can use, opened, with every byte checked. Those
-     * frozen by another VMM or from other images are passed over and kept.
+     * Id of the newest template of this shape that this VMM and these images can use. Those frozen by another VMM or from
+     * other images are passed over and kept.
      *
-     * @throws PlatformException if one is damaged
+     * @throws PlatformException if the manifest of one is damaged
      */
-    public Optional<Template> find(Shape shape, SortedMap<String, String> identity, BootImages bootImages) {
+    public Optional<String> find(Shape shape, SortedMap<String, String> identity, BootImages bootImages) {
         return all().stream()
                 .filter(content -> content.shape().equals(shape)
                         && content.identity().equals(identity)
                         && content.imageDigest().equals(bootImages.digest()))
                 .max(Comparator.comparingLong(TemplateContent::createdUnixMillis))
-                .map(this::open);
+                .map(TemplateContent::id);
     }
 
-    /** The template that something depends on. */
+    /**
+     * Opens a template, whoever froze it.
+     *
+     * @throws PlatformException if it is missing, or a byte of it is not what it was
+     */
     public Template require(String id) {
         return open(content(id));
     }

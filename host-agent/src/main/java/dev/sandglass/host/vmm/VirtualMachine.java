@@ -1,6 +1,7 @@
 package dev.sandglass.host.vmm;
 
 import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.FileStatus;
 import dev.sandglass.host.process.ExitStatus;
 import dev.sandglass.host.process.ProcessIdentity;
 import java.nio.file.Path;
@@ -50,6 +51,9 @@ public interface VirtualMachine {
      *     machine's directory
      */
     DiskSwitch prepareDiskLayer(Path newTop, Deadline deadline);
+
+    /** Of what its memory is a mapping: the same file for all machines restored from one frozen state by one agent. */
+    FileStatus memoryFile();
 
     /** SIGKILL, awaited. Idempotent. */
     void kill(Deadline deadline);

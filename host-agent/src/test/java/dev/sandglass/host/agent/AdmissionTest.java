@@ -31,6 +31,7 @@ final class AdmissionTest {
                         Optional.empty(),
                         Optional.empty(),
                         0,
+                        0,
                         diskReserve,
                         100,
                         overcommit,

@@ -7,9 +7,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import com.google.protobuf.ByteString;
 import dev.sandglass.contract.Id.ExecId;
 import dev.sandglass.contract.Id.SandboxId;
-import dev.sandglass.contract.Progress;
 import dev.sandglass.contract.host.v1.AttachExec;
-import dev.sandglass.contract.host.v1.CreateSandboxRequest;
 import dev.sandglass.contract.host.v1.Empty;
 import dev.sandglass.contract.host.v1.ExecRequest;
 import dev.sandglass.contract.host.v1.ExecResponse;
@@ -24,23 +22,12 @@ import dev.sandglass.contract.host.v1.MoveRequest;
 import dev.sandglass.contract.host.v1.PathRequest;
 import dev.sandglass.contract.host.v1.ReadFileRequest;
 import dev.sandglass.contract.host.v1.ReadFileResponse;
-import dev.sandglass.contract.host.v1.SandboxInfo;
-import dev.sandglass.contract.host.v1.SandboxRequest;
 import dev.sandglass.contract.host.v1.SandboxStatus;
 import dev.sandglass.contract.host.v1.StartExec;
 import dev.sandglass.contract.host.v1.WriteFileRequest;
 import dev.sandglass.contract.host.v1.WriteTarget;
-import dev.sandglass.host.linux.Command;
-import dev.sandglass.host.process.Processes;
-import dev.sandglass.host.vmm.TestImages;
-import io.grpc.ManagedChannel;
-import io.grpc.Metadata;
-import io.grpc.Server;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
-import io.grpc.inprocess.InProcessChannelBuilder;
-import io.grpc.inprocess.InProcessServerBuilder;
-import io.grpc.stub.MetadataUtils;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -49,187 +36,17 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
-import java.util.Optional;
-import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.Executors;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.awaitility.Awaitility;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Named;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.TestInstance;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** The host agent as the control plane uses it, with real VMs: over gRPC, in this process. */
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
-final class HostAgentTest {
-    private static final String INSTALLATION =
-            "hatest" + Long.toString(ProcessHandle.current().pid(), 36) + "00";
-    private static final String TOKEN = "t".repeat(32);
-
-    private Path home;
-    private Running running;
-
-    /** An agent with a server and a channel to it. */
-    private record Running(HostAgent agent, Server server, ManagedChannel channel) {
-        static Running start(Path home) throws IOException {
-            HostAgentConfiguration configuration = new HostAgentConfiguration(
-                    home,
-                    INSTALLATION,
-                    TOKEN,
-                    TestImages.directory(),
-                    Optional.empty(),
-                    Optional.empty(),
-                    2,
-                    1 << 20,
-                    128,
-                    4.0,
-                    8L << 30,
-                    2);
-            HostAgent agent = HostAgent.start(configuration, Progress.SILENT);
-            agent.ensureDefaultTemplate(Progress.SILENT);
-            String name = InProcessServerBuilder.generateName();
-            Server server = InProcessServerBuilder.forName(name)
-                    .executor(Executors.newVirtualThreadPerTaskExecutor())
-                    .addService(agent.service())
-                    .build()
-                    .start();
-            return new Running(
-                    agent, server, InProcessChannelBuilder.forName(name).build());
-        }
-
-        /** VMs go on. */
-        void stop() {
-            channel.shutdownNow();
-            server.shutdownNow();
-            agent.close();
-        }
-    }
-
-    @BeforeAll
-    void startAgent(@TempDir Path directory) throws IOException {
-        home = directory;
-        TestImages.build();
-        running = Running.start(home);
-    }
-
-    @AfterEach
-    void everySandboxIsGoneAndNothingIsLeft() throws IOException {
-        running.agent().destroyAll(Progress.SILENT);
-        try (Stream<Path> folders = Files.list(home.resolve("sandboxes"))) {
-            assertThat(folders).isEmpty();
-        }
-        assertThat(ownProcesses()).isEmpty();
-    }
-
-    @AfterAll
-    void stopAgentAndNothingIsLeft() {
-        // Kernel objects are named after the host: "host", then the characters of which the first eight are used.
-        String prefix = running.agent().hostId().substring(4, 12);
-        assertThat(Command.of("ip", "netns", "list").run()).as("while it runs").contains(prefix);
-        running.stop();
-        assertThat(Command.of("ip", "netns", "list").run()).doesNotContain(prefix);
-        assertThat(Command.of("nft", "list", "tables").run()).doesNotContain(prefix);
-    }
-
-    private List<String> ownProcesses() {
-        return Command.of("ps", "-eo", "args")
-                .run()
-                .lines()
-                .filter(line -> line.contains(home.toString()) && !line.contains("java"))
-                .toList();
-    }
-
-    // ---- Callers
-
-    private HostAgentServiceBlockingStub stub() {
-        return stub(TOKEN, INSTALLATION);
-    }
-
-    private HostAgentServiceBlockingStub stub(String token, String installation) {
-        Metadata headers = new Metadata();
-        headers.put(Authentication.AUTHORIZATION, "Bearer " + token);
-        headers.put(Authentication.INSTALLATION, installation);
-        return HostAgentServiceGrpc.newBlockingStub(running.channel())
-                .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers));
-    }
-
-    private HostAgentServiceGrpc.HostAgentServiceStub streams() {
-        Metadata headers = new Metadata();
-        headers.put(Authentication.AUTHORIZATION, "Bearer " + TOKEN);
-        headers.put(Authentication.INSTALLATION, INSTALLATION);
-        return HostAgentServiceGrpc.newStub(running.channel())
-                .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers));
-    }
-
-    private String create() {
-        String id = SandboxId.random().value();
-        stub().createSandbox(specification(id).build());
-        return id;
-    }
-
-    private static CreateSandboxRequest.Builder specification(String id) {
-        return CreateSandboxRequest.newBuilder()
-                .setSandboxId(id)
-                .setVcpus(1)
-                .setMemoryMb(512)
-                .putEnv("WHERE", "sandbox");
-    }
-
-    private ExecResponse exec(String id, String... argv) {
-        return stub().exec(ExecRequest.newBuilder()
-                .setSandboxId(id)
-                .setSpec(ExecSpec.newBuilder()
-                        .addAllArgv(List.of(argv))
-                        .setExecId(ExecId.random().value())
-                        .setTimeoutMs(20_000))
-                .build());
-    }
-
-    private static SandboxRequest sandbox(String id) {
-        return SandboxRequest.newBuilder().setSandboxId(id).build();
-    }
-
-    private Optional<SandboxInfo> listed(String id) {
-        return stub().listSandboxes(Empty.getDefaultInstance()).getSandboxesList().stream()
-                .filter(info -> info.getSandboxId().equals(id))
-                .findFirst();
-    }
-
-    /** Collects a stream of responses. */
-    private static final class Collected<T> implements StreamObserver<T> {
-        final BlockingQueue<Object> events = new LinkedBlockingQueue<>();
-
-        @Override
-        public void onNext(T value) {
-            events.add(value);
-        }
-
-        @Override
-        public void onError(Throwable failure) {
-            events.add(failure);
-        }
-
-        @Override
-        public void onCompleted() {
-            events.add("completed");
-        }
-
-        Object await() throws InterruptedException {
-            Object event = events.poll(30, TimeUnit.SECONDS);
-            assertThat(event).as("an event within 30 s").isNotNull();
-            return event;
-        }
-    }
-
+/** What has to do with the life of sandboxes, with commands and with files; pausing has tests of its own. */
+final class HostAgentTest extends HostAgentFixture {
     // ---- Life
 
     @Test
@@ -261,7 +78,7 @@ final class HostAgentTest {
         String id = create();
         exec(id, "/bin/sh", "-c", "sleep 1000 & echo $! > /tmp/pid");
         running.stop();
-        running = Running.start(home);
+        startAgain();
         assertThat(running.agent().livingSandboxes()).isEqualTo(1);
         assertThat(exec(id, "/bin/sh", "-c", "kill -0 $(cat /tmp/pid)").getExitCode())
                 .isZero();
@@ -284,15 +101,20 @@ final class HostAgentTest {
     @Test
     void aMachineThatDiedWhileNoAgentRanIsStoppedTooWithItsExitStatus() throws IOException {
         String id = create();
-        Path vm = home.resolve("sandboxes/" + id + "/vm");
         running.stop();
         killMachine(id);
-        Awaitility.await().atMost(Duration.ofSeconds(10)).until(() -> Files.exists(vm.resolve("exit")));
-        running = Running.start(home);
+        Awaitility.await().atMost(Duration.ofSeconds(10)).until(this::anExitWasWritten);
+        startAgain();
         assertThat(listed(id)).hasValueSatisfying(info -> {
             assertThat(info.getStatus()).isEqualTo(SandboxStatus.STOPPED);
             assertThat(info.getError()).contains("signal 9");
         });
+    }
+
+    private boolean anExitWasWritten() throws IOException {
+        try (Stream<Path> files = Files.walk(home.resolve("machines"))) {
+            return files.anyMatch(file -> file.endsWith("exit"));
+        }
     }
 
     @Test
@@ -301,18 +123,11 @@ final class HostAgentTest {
         running.stop();
         Files.createDirectories(home.resolve("sandboxes/" + id));
         Files.writeString(home.resolve("sandboxes/" + id + "/ledger.json"), "{");
-        running = Running.start(home);
+        startAgain();
         assertThat(listed(id).orElseThrow().getStatus()).isEqualTo(SandboxStatus.ERROR);
         stub().destroySandbox(sandbox(id));
         assertThat(listed(id)).isEmpty();
         assertThat(home.resolve("sandboxes/" + id)).doesNotExist();
-    }
-
-    private void killMachine(String id) {
-        int pid = Processes.find(home.resolve("sandboxes/" + id + "/vm"))
-                .orElseThrow()
-                .pid();
-        Command.of("kill", "-9", Integer.toString(pid)).run();
     }
 
     // ---- Exec streams
@@ -559,9 +374,5 @@ final class HostAgentTest {
                 .satisfies(failure -> assertThat(status(failure).getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
         assertThatThrownBy(() -> stub(TOKEN, "other000").listSandboxes(Empty.getDefaultInstance()))
                 .satisfies(failure -> assertThat(status(failure).getCode()).isEqualTo(Status.Code.FAILED_PRECONDITION));
-    }
-
-    private static Status status(Throwable failure) {
-        return ((StatusRuntimeException) failure).getStatus();
     }
 }

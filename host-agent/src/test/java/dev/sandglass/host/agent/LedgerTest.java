@@ -18,7 +18,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 final class LedgerTest {
-    private static final Machine MACHINE = new Machine(7, 4711, 99, "ab".repeat(32));
+    private static final Machine MACHINE = new Machine("vm" + "0".repeat(20), 7, 4711, 99, "ab".repeat(32));
 
     @TempDir
     Path sandboxes;
@@ -33,15 +33,26 @@ final class LedgerTest {
 
     private Ledger.Entry entry(SandboxState state) {
         return new Ledger.Entry(
-                id, "base", "t1", 2, 512, 60, Map.of("A", "ä\n\"b"), Instant.parse("2026-01-02T03:04:05Z"), state);
+                id,
+                "base",
+                "t1",
+                true,
+                2,
+                512,
+                60,
+                Map.of("A", "ä\n\"b"),
+                Instant.parse("2026-01-02T03:04:05Z"),
+                state);
     }
 
     @Test
     void everyStateComesBackAsItWasWritten() throws IOException {
         Files.createDirectories(ledger.directory(id));
         for (SandboxState state : new SandboxState[] {
-            new SandboxState.Creating(),
             new SandboxState.Running(MACHINE),
+            new SandboxState.Paused("cd".repeat(32), true),
+            new SandboxState.Paused("cd".repeat(32), false),
+            new SandboxState.Resuming(MACHINE, "cd".repeat(32)),
             new SandboxState.Stopped("it powered off"),
             new SandboxState.Destroying()
         }) {
@@ -69,16 +80,16 @@ final class LedgerTest {
                 "{",
                 "[]",
                 "null",
+                "{\"format\":99}",
                 "{\"format\":2}",
-                "{\"format\":1}",
-                "{\"format\":1,\"id\":\"../../etc\",\"state\":\"creating\"}",
-                "{\"format\":1,\"id\":\"%s\",\"env\":{},\"createdAt\":\"2026-01-02T03:04:05Z\",\"state\":\"running\"}",
-                "{\"format\":1,\"id\":\"%s\",\"env\":{},\"createdAt\":\"2026-01-02T03:04:05Z\",\"state\":\"flying\"}",
-                "{\"format\":1,\"id\":\"%s\",\"env\":{},\"createdAt\":\"yesterday\",\"state\":\"creating\"}",
-                "{\"format\":1,\"id\":\"%s\",\"env\":{},\"createdAt\":\"2026-01-02T03:04:05Z\",\"state\":\"running\","
+                "{\"format\":2,\"id\":\"../../etc\",\"state\":\"destroying\"}",
+                "{\"format\":2,\"id\":\"%s\",\"env\":{},\"createdAt\":\"2026-01-02T03:04:05Z\",\"state\":\"running\"}",
+                "{\"format\":2,\"id\":\"%s\",\"env\":{},\"createdAt\":\"2026-01-02T03:04:05Z\",\"state\":\"flying\"}",
+                "{\"format\":2,\"id\":\"%s\",\"env\":{},\"createdAt\":\"yesterday\",\"state\":\"destroying\"}",
+                "{\"format\":2,\"id\":\"%s\",\"env\":{},\"createdAt\":\"2026-01-02T03:04:05Z\",\"state\":\"running\","
                         + "\"machine\":{\"slot\":-1,\"pid\":1,\"startTicks\":1,\"guestToken\":\"\"}}",
-                "{\"format\":1,\"id\":\"sb00000000000000000000\",\"env\":{},\"createdAt\":\"2026-01-02T03:04:05Z\","
-                        + "\"state\":\"creating\"}"
+                "{\"format\":2,\"id\":\"sb00000000000000000000\",\"env\":{},\"createdAt\":\"2026-01-02T03:04:05Z\","
+                        + "\"state\":\"destroying\"}"
             })
     void aLedgerThatMakesNoSenseIsReportedAsDamagedAndNotTakenForMissing(String content) throws IOException {
         Files.createDirectories(ledger.directory(id));
@@ -90,7 +101,8 @@ final class LedgerTest {
     void statesOnlyFollowTheTable() {
         assertThatThrownBy(() -> entry(new SandboxState.Destroying()).with(new SandboxState.Running(MACHINE)))
                 .isInstanceOf(IllegalStateException.class);
-        assertThatThrownBy(() -> entry(new SandboxState.Stopped("x")).with(new SandboxState.Running(MACHINE)))
+        assertThatThrownBy(() ->
+                        entry(new SandboxState.Paused("cd".repeat(32), true)).with(new SandboxState.Running(MACHINE)))
                 .isInstanceOf(IllegalStateException.class);
         assertThat(entry(new SandboxState.Creating())
                         .with(new SandboxState.Running(MACHINE))
@@ -103,5 +115,9 @@ final class LedgerTest {
     @Test
     void aMachinesTokenIsNotPrinted() {
         assertThat(entry(new SandboxState.Running(MACHINE)).toString()).doesNotContain("abab");
+        assertThat(entry(new SandboxState.Paused("ab".repeat(32), true)).toString())
+                .doesNotContain("abab");
+        assertThat(entry(new SandboxState.Resuming(MACHINE, "ab".repeat(32))).toString())
+                .doesNotContain("abab");
     }
 }

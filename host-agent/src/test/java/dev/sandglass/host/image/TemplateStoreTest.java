@@ -62,7 +62,7 @@ final class TemplateStoreTest {
             id = published.id();
             assertWhole(published);
         }
-        try (Template found = store().find(SHAPE, IDENTITY, bootImages).orElseThrow()) {
+        try (Template found = store().require(found())) {
             assertThat(found.id()).isEqualTo(id);
             assertThat(found.shape()).isEqualTo(SHAPE);
             assertWhole(found);
@@ -70,6 +70,10 @@ final class TemplateStoreTest {
         assertThat(StoreFixture.privateToRoot(templates)).isTrue();
         assertThat(StoreFixture.privateToRoot(templates.resolve(id))).isTrue();
         assertThat(store().imageDigests()).containsExactly(bootImages.digest());
+    }
+
+    private String found() {
+        return store().find(SHAPE, IDENTITY, bootImages).orElseThrow();
     }
 
     private void assertWhole(Template template) throws IOException {
@@ -85,7 +89,7 @@ final class TemplateStoreTest {
     @Test
     void memoryAndStateOfAnOpenTemplateCannotBeChangedByAnybody() throws IOException {
         try (Template template = publish(store());
-                Template found = store().find(SHAPE, IDENTITY, bootImages).orElseThrow()) {
+                Template found = store().require(found())) {
             for (FileDescriptor file :
                     List.of(template.memory(), template.deviceState(), found.memory(), found.deviceState())) {
                 assertThatThrownBy(() -> Linux.ftruncate(file, 1)).isInstanceOf(LinuxException.class);
@@ -104,7 +108,7 @@ final class TemplateStoreTest {
         assertThat(store.find(new Shape("base", 2, 512), IDENTITY, bootImages)).isEmpty();
         assertThat(store.find(SHAPE, otherBuild, bootImages)).isEmpty();
         assertThat(store.find(SHAPE, IDENTITY, images.requireVerified())).isEmpty();
-        assertThat(store.find(SHAPE, IDENTITY, bootImages)).get().satisfies(Template::close);
+        assertThat(store.find(SHAPE, IDENTITY, bootImages)).isPresent();
     }
 
     @Test
@@ -115,7 +119,7 @@ final class TemplateStoreTest {
                 templates, images, Clock.fixed(Instant.now().plus(Duration.ofHours(1)), ZoneOffset.UTC)))) {
             newer = template.id();
         }
-        try (Template found = store().find(SHAPE, IDENTITY, bootImages).orElseThrow()) {
+        try (Template found = store().require(found())) {
             assertThat(found.id()).isEqualTo(newer);
         }
     }
@@ -150,7 +154,7 @@ final class TemplateStoreTest {
     void aDamagedTemplateIsRefusedWithTheRemedy(StoreFixture.Case damage) throws IOException {
         String id = publishedId();
         damage.damaging().apply(templates.resolve(id));
-        assertThatThrownBy(() -> store().find(SHAPE, IDENTITY, bootImages))
+        assertThatThrownBy(() -> store().require(found()))
                 .isInstanceOf(PlatformException.class)
                 .hasMessageContaining(damage.told())
                 .hasMessageContaining("Remove templates/" + id)

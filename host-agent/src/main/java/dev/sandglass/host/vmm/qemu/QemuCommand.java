@@ -65,6 +65,12 @@ final class QemuCommand {
             exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs --bounding-set -all --inh-caps -all "$@"
             """;
 
+    /**
+     * A layer that is never written again is opened by many at once. One of them may be the machine that wrote it, which
+     * keeps its lock on it after having been given a new top layer.
+     */
+    private static final String SHARED_LAYER = ",file.read-only=on,file.locking=off";
+
     private final QemuConfiguration configuration;
     private final Acceleration acceleration;
     private final long counterKhz;
@@ -183,7 +189,7 @@ final class QemuCommand {
         String backing = index + 1 < plan.disk().size() ? ",backing=" + nodeName(index + 1) : "";
         return "driver=" + (layer.qcow2() ? "qcow2" : "raw") + ",node-name=" + nodeName(index) + readOnly
                 + ",discard=unmap,file.driver=file,file.filename=/dev/fdset/" + index
-                + (index > 0 ? ",file.read-only=on" : "") + ",file.discard=unmap" + (layer.qcow2() ? backing : "");
+                + (index > 0 ? SHARED_LAYER : "") + ",file.discard=unmap" + (layer.qcow2() ? backing : "");
     }
 
     private String nodeName(int index) {

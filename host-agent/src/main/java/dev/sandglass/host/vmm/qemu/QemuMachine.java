@@ -6,6 +6,7 @@ import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.DurableFile;
 import dev.sandglass.host.linux.FileDescriptor;
+import dev.sandglass.host.linux.FileStatus;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.process.DetachedProcess;
 import dev.sandglass.host.process.ExitStatus;
@@ -50,6 +51,9 @@ final class QemuMachine implements VirtualMachine {
     private static final Logger LOG = LoggerFactory.getLogger(QemuMachine.class);
 
     private static final String CONTROL = "control";
+    /** What {@link QemuCommand} leaves open for it. */
+    private static final String MEMORY_FD = "9";
+
     private static final String SAVED = "saved";
 
     private static final long CONNECT_POLL_MILLIS = 1;
@@ -248,6 +252,11 @@ final class QemuMachine implements VirtualMachine {
             }
             throw new UncheckedIOException(name + ": load the memory", e);
         }
+    }
+
+    @Override
+    public FileStatus memoryFile() {
+        return Linux.statx(Path.of("/proc", Integer.toString(identity().pid()), "fd", MEMORY_FD));
     }
 
     @Override

@@ -1,0 +1,151 @@
+package dev.sandglass.host.agent;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.Id.Ids;
+import dev.sandglass.contract.Id.SnapshotId;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.contract.Progress;
+import dev.sandglass.host.disk.Disk;
+import dev.sandglass.host.image.Shape;
+import dev.sandglass.host.image.Template;
+import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.Scope;
+import dev.sandglass.host.vmm.FrozenState;
+import dev.sandglass.host.vmm.MachinePlan;
+import dev.sandglass.host.vmm.MemoryLoader;
+import dev.sandglass.host.vmm.VirtualMachine;
+import java.nio.file.Path;
+import java.util.HexFormat;
+import java.util.Optional;
+
+/**
+ * Makes clones of templates and snapshots: machines whose vCPUs have not run yet, with the folder of a sandbox-to-be
+ * (disk, saved memory) inside their own. Thread-safe.
+ */
+final class Clones {
+    private static final String STATE = "state";
+
+    private final Parts parts;
+    private final Snapshots snapshots;
+
+    Clones(Parts parts, Snapshots snapshots) {
+        this.parts = parts;
+        this.snapshots = snapshots;
+    }
+
+    /**
+     * A machine that no sandbox has taken. Its template stays open until the lease is closed.
+     *
+     * @param state becomes the sandbox's folder
+     */
+    record Clone(Shape shape, String template, boolean booted, LiveMachine machine, Path state, Templates.Lease lease) {
+        Clone with(LiveMachine other) {
+            return new Clone(shape, template, booted, other, state, lease);
+        }
+    }
+
+    /**
+     * What clones of a shape are made from; freezes its template if that does not exist yet.
+     *
+     * @throws PlatformException NOT_FOUND; INVALID_REQUEST when a snapshot has another number of vCPUs or memory
+     */
+    Source open(Shape shape) {
+        if (!Ids.isValid(SnapshotId.PREFIX, shape.templateId())) {
+            return new Source(shape, Optional.empty(), parts.templates().lease(shape, Progress.SILENT));
+        }
+        Snapshots.Content content = snapshots.require(new SnapshotId(shape.templateId()));
+        if (content.vcpus() != shape.vcpus() || content.memoryMb() != shape.memoryMb()) {
+            throw new PlatformException(
+                    ErrorCode.INVALID_REQUEST,
+                    "The snapshot was taken with vcpus " + content.vcpus() + " and memory_mb " + content.memoryMb()
+                            + "; a sandbox from it has the same.");
+        }
+        return new Source(shape, Optional.of(content), parts.templates().lease(content.template()));
+    }
+
+    /** Closing it lets the template go, unless a clone was made: then that is the clone's. */
+    final class Source implements AutoCloseable {
+        private final Shape shape;
+        private final Optional<Snapshots.Content> snapshot;
+        private final Scope scope = Scope.open("clone");
+        private final Templates.Lease lease;
+
+        private Source(Shape shape, Optional<Snapshots.Content> snapshot, Templates.Lease lease) {
+            this.shape = shape;
+            this.snapshot = snapshot;
+            this.lease = scope.own(lease);
+        }
+
+        /** Once. */
+        Clone make(Deadline deadline) {
+            Template template = lease.template();
+            template.requireIntact();
+            byte[] token = snapshot.map(content -> HexFormat.of().parseHex(content.guestToken()))
+                    .orElseGet(template::guestToken);
+            LiveMachine machine = parts.machines()
+                    .make(
+                            new Machines.Recipe(
+                                    shape.vcpus(),
+                                    shape.memoryMb(),
+                                    home -> disk(home.resolve(STATE), deadline),
+                                    plan -> restore(plan, deadline),
+                                    token),
+                            deadline);
+            scope.handOver();
+            return new Clone(
+                    shape,
+                    template.id(),
+                    snapshot.map(Snapshots.Content::booted).orElse(false),
+                    machine,
+                    parts.machines().directory(machine.name()).resolve(STATE),
+                    lease);
+        }
+
+        private Disk disk(Path state, Deadline deadline) {
+            Host.createDirectory(state);
+            if (snapshot.isEmpty()) {
+                return parts.host()
+                        .disks()
+                        .create(
+                                state,
+                                Host.layers(lease.template()),
+                                parts.host().rootDiskBytes(),
+                                deadline);
+            }
+            Snapshots.Content content = snapshot.get();
+            Path home = snapshots.directory(new SnapshotId(content.id()));
+            parts.memory(home, lease.template(), content.booted(), content.memoryMb())
+                    .linkTo(state);
+            parts.host().disks().shareAll(home, state);
+            return parts.host().disks().push(state, Host.layers(lease.template()), deadline);
+        }
+
+        private VirtualMachine restore(MachinePlan plan, Deadline deadline) {
+            Template template = lease.template();
+            if (snapshot.isEmpty()) {
+                return parts.host()
+                        .vmm()
+                        .restore(
+                                plan,
+                                new FrozenState(template.memory(), template.deviceState(), false),
+                                MemoryLoader.NONE,
+                                deadline);
+            }
+            Path state = plan.directory().resolve(STATE);
+            return parts.memory(state, template, snapshot.get().booted(), shape.memoryMb())
+                    .restore(parts.host().vmm(), plan, deadline);
+        }
+
+        @Override
+        public void close() {
+            scope.close();
+        }
+    }
+
+    /** Of one that nobody takes. */
+    void discard(Clone clone) {
+        try (Templates.Lease _ = clone.lease()) {
+            parts.machines().release(clone.machine());
+        }
+    }
+}

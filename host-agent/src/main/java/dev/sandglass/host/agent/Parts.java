@@ -1,0 +1,81 @@
+package dev.sandglass.host.agent;
+
+import dev.sandglass.host.guest.GuestClient;
+import dev.sandglass.host.guest.Renewal;
+import dev.sandglass.host.image.Template;
+import dev.sandglass.host.lifecycle.SandboxState;
+import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.FileDescriptor;
+import dev.sandglass.host.memory.Base;
+import dev.sandglass.host.memory.BuildId;
+import java.nio.file.Path;
+import java.time.InstantSource;
+import java.util.HexFormat;
+
+/** What the operations on sandboxes work with. Owns none of it. */
+record Parts(
+        Host host,
+        Ledger ledger,
+        Machines machines,
+        Templates templates,
+        Admission admission,
+        EmptyMemory emptyMemory,
+        Steps steps) {
+
+    /** The saved memory in the folder of a sandbox or snapshot. */
+    SavedMemory memory(Path home, Template template, boolean booted, int memoryMb) {
+        FileDescriptor mapped = booted ? emptyMemory.of(memoryMb) : template.memory();
+        long bytes = (long) memoryMb << 20;
+        Base base = booted
+                ? Base.zero(bytes, mapped.path())
+                : Base.flat(BuildId.named(template.id()), bytes, mapped.path());
+        return SavedMemory.open(home, base, mapped);
+    }
+
+    /** As {@link #memory(Path, Template, boolean, int)}, opened once. Only for the holder of the operation. */
+    SavedMemory memory(Sandbox sandbox, Template template) {
+        Ledger.Entry entry = sandbox.entry();
+        return sandbox.memory(() -> memory(ledger.directory(entry.id()), template, entry.booted(), entry.memoryMb()));
+    }
+
+    /** Gives a guest its time, its randomness, its name and its token, and only then lets its processes go on. */
+    void renew(GuestClient guest, byte[] token, String hostname, Deadline deadline) {
+        guest.renew(new Renewal(token, InstantSource.system(), Secrets.entropy(), hostname, true), deadline);
+    }
+
+    /**
+     * Lets a VM whose vCPUs may be stopped, and whose processes may be held, go on. Its guest is spoken to anew.
+     *
+     * @param guestToken what its guest accepts, before and afterwards
+     */
+    LiveMachine wake(LiveMachine machine, String guestToken, Sandbox sandbox, Deadline deadline) {
+        byte[] token = HexFormat.of().parseHex(guestToken);
+        machine.guest().close();
+        if (!machine.vm().vcpusRunning(deadline)) {
+            machine.vm().continueVcpus(deadline);
+        }
+        GuestClient guest = new GuestClient(Machines.guestAddress(machine.slot()), token);
+        renew(guest, token, sandbox.id().value(), deadline);
+        return machine.with(guest);
+    }
+
+    Sandbox.Live requireLive(Sandbox sandbox) {
+        Sandbox.Live live = sandbox.live();
+        if (live == null) {
+            throw new IllegalStateException("sandbox " + sandbox.id() + " has no VM");
+        }
+        return live;
+    }
+
+    /** A VM that a sandbox needs no more and that an earlier attempt could not release. */
+    void releaseLeftover(Sandbox sandbox) {
+        Sandbox.Live live = sandbox.live();
+        if (live != null
+                && (sandbox.state() instanceof SandboxState.Paused
+                        || sandbox.state() instanceof SandboxState.Stopped)) {
+            machines.release(live.machine());
+            live.promise().close();
+            sandbox.publish(sandbox.entry(), null);
+        }
+    }
+}

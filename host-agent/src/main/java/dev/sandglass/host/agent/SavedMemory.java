@@ -1,0 +1,166 @@
+package dev.sandglass.host.agent;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.FileDescriptor;
+import dev.sandglass.host.linux.Linux;
+import dev.sandglass.host.memory.Base;
+import dev.sandglass.host.memory.Draft;
+import dev.sandglass.host.memory.GenerationStore;
+import dev.sandglass.host.memory.MemoryImage;
+import dev.sandglass.host.memory.ProcessMemory;
+import dev.sandglass.host.vmm.FrozenState;
+import dev.sandglass.host.vmm.MachinePlan;
+import dev.sandglass.host.vmm.VirtualMachine;
+import dev.sandglass.host.vmm.Vmm;
+import dev.sandglass.host.vmm.VmmIdentity;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.TreeMap;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.type.TypeReference;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * The memory of one sandbox or snapshot on disk: generations of its pages and, beside the newest, the device state that
+ * goes with it and the identity of the VMM that both depend on. Thread-safe as its store is; one for each directory.
+ */
+final class SavedMemory {
+    /** Compares, in every pause, what the generations hold with what the stopped process has: for tests. */
+    static final String VERIFY_PROPERTY = "sandglass.verify-saved-memory";
+
+    private static final Logger log = LoggerFactory.getLogger(SavedMemory.class);
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final String DIRECTORY = "memory";
+    private static final String DEVICES = "devices";
+    private static final String IDENTITY = "identity";
+
+    private final GenerationStore store;
+    private final FileDescriptor base;
+
+    private SavedMemory(GenerationStore store, FileDescriptor base) {
+        this.store = store;
+        this.base = base;
+    }
+
+    /** In the folder of a sandbox or snapshot. */
+    static Path directory(Path home) {
+        return home.resolve(DIRECTORY);
+    }
+
+    /** @param mapped what {@code base} is of; belongs to the caller and stays open */
+    static SavedMemory open(Path home, Base base, FileDescriptor mapped) {
+        return new SavedMemory(GenerationStore.open(directory(home), base), mapped);
+    }
+
+    /** As a store of its own in the folder of another sandbox or snapshot. */
+    void linkTo(Path home) {
+        store.linkTo(directory(home));
+    }
+
+    long generations() {
+        return store.header().generation();
+    }
+
+    /** Merges the generations when there are many; for the background. */
+    void mergeIfDue() {
+        if (store.mergeDue()) {
+            store.merge();
+        }
+    }
+
+    // ---- Saving
+
+    Draft begin() {
+        return store.begin();
+    }
+
+    static void saveDevices(Draft draft, VirtualMachine vm, VmmIdentity identity, Deadline deadline) {
+        vm.saveDeviceState(draft.directory().resolve(DEVICES), deadline);
+        try {
+            Files.write(draft.directory().resolve(IDENTITY), JSON.writeValueAsBytes(identity.properties()));
+        } catch (IOException e) {
+            throw new UncheckedIOException("save the identity of the VMM", e);
+        }
+    }
+
+    /** Of a VM whose vCPUs are stopped. */
+    static Draft.Saved savePages(Draft draft, VirtualMachine vm) {
+        try (ProcessMemory memory = ProcessMemory.open(vm.identity(), vm.memoryFile())) {
+            return draft.save(memory);
+        } catch (IOException e) {
+            throw new UncheckedIOException("read the memory of the VM", e);
+        }
+    }
+
+    /** After the commit, while the process still is as it was saved. */
+    void verify(VirtualMachine vm) {
+        if (!Boolean.getBoolean(VERIFY_PROPERTY)) {
+            return;
+        }
+        try (ProcessMemory memory = ProcessMemory.open(vm.identity(), vm.memoryFile());
+                MemoryImage image = store.verifiedImage()) {
+            OptionalLong difference = image.firstDifference(memory);
+            if (difference.isPresent()) {
+                throw new IllegalStateException("saved memory differs at offset " + difference.getAsLong());
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("compare saved memory", e);
+        }
+    }
+
+    // ---- Restoring
+
+    /**
+     * A VM with this memory, its vCPUs stopped.
+     *
+     * @throws PlatformException INCOMPATIBLE_SNAPSHOT when another VMM saved it; INTERNAL_ERROR that names what is damaged
+     */
+    VirtualMachine restore(Vmm vmm, MachinePlan plan, Deadline deadline) {
+        requireCompatible(vmm.identity());
+        try (FileDescriptor devices = Linux.open(store.requireAttachment(DEVICES), Linux.O_RDONLY, 0);
+                MemoryImage image = store.verifiedImage()) {
+            return vmm.restore(
+                    plan,
+                    new FrozenState(base, devices, true),
+                    process -> {
+                        try (ProcessMemory memory = ProcessMemory.open(process, Linux.statx(base.path()))) {
+                            long bytes = image.restore(memory::write);
+                            log.debug("machine={} memory_bytes={}", plan.name(), bytes);
+                        } catch (IOException e) {
+                            throw new UncheckedIOException("write the memory of the VM", e);
+                        }
+                    },
+                    deadline);
+        }
+    }
+
+    /** @throws PlatformException INCOMPATIBLE_SNAPSHOT that names what differs */
+    void requireCompatible(VmmIdentity current) {
+        List<String> differences = savedBy().differences(current);
+        if (!differences.isEmpty()) {
+            throw new PlatformException(
+                    ErrorCode.INCOMPATIBLE_SNAPSHOT,
+                    "The memory was saved by a virtual machine monitor that this host does not have any more: "
+                            + String.join("; ", differences)
+                            + ". Nothing was changed. Resume it cold to give the memory up and boot from its disk.");
+        }
+    }
+
+    private VmmIdentity savedBy() {
+        try {
+            byte[] json = Files.readAllBytes(store.requireAttachment(IDENTITY));
+            return new VmmIdentity(JSON.readValue(json, new TypeReference<TreeMap<String, String>>() {}));
+        } catch (IOException | JacksonException e) {
+            throw new PlatformException(
+                    ErrorCode.INTERNAL_ERROR, "The identity that belongs to the saved memory cannot be read.", e);
+        }
+    }
+}

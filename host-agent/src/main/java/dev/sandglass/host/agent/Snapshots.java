@@ -1,0 +1,162 @@
+package dev.sandglass.host.agent;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.Id.SnapshotId;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.host.lifecycle.SandboxState;
+import dev.sandglass.host.linux.DurableFile;
+import dev.sandglass.host.linux.Linux;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * The named snapshots on disk, each in a folder under its id and never under its name:
+ *
+ * <pre>
+ * snapshots/ID/{manifest.json, disk-….qcow2, memory/}
+ * snapshots/.draft-ID/                                 one in the making, removed when the agent starts
+ * </pre>
+ *
+ * Their files are hard links, shared with the sandbox they were taken from and the sandboxes made from them: each can be
+ * removed without asking who else needs what. Thread-safe for different ids.
+ */
+final class Snapshots {
+    private static final Logger log = LoggerFactory.getLogger(Snapshots.class);
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final int FORMAT = 1;
+    private static final String MANIFEST = "manifest.json";
+    private static final String DRAFT_PREFIX = ".draft-";
+
+    private final Path directory;
+
+    /** @param directory made if absent */
+    Snapshots(Path directory) {
+        this.directory = directory;
+        Host.createDirectory(directory);
+    }
+
+    /**
+     * A snapshot's manifest.
+     *
+     * @param template the frozen template whose disk and memory are below its own
+     * @param booted its memory comes from a boot of its own: below it there are only zeroes
+     * @param guestToken what its guest accepts
+     */
+    record Content(int format, String id, String template, boolean booted, int vcpus, int memoryMb, String guestToken) {
+        Content {
+            if (format != FORMAT || !SandboxState.isToken(guestToken) || vcpus < 1 || memoryMb < 1) {
+                throw new IllegalArgumentException("not a snapshot's manifest");
+            }
+        }
+
+        static Content of(SnapshotId id, Ledger.Entry entry, String guestToken) {
+            return new Content(
+                    FORMAT, id.value(), entry.template(), entry.booted(), entry.vcpus(), entry.memoryMb(), guestToken);
+        }
+    }
+
+    Path directory(SnapshotId id) {
+        return directory.resolve(id.value());
+    }
+
+    boolean exists(SnapshotId id) {
+        return Files.exists(directory(id));
+    }
+
+    /** @throws PlatformException NOT_FOUND, or INTERNAL_ERROR that says that it is damaged */
+    Content require(SnapshotId id) {
+        try {
+            return read(directory(id));
+        } catch (NoSuchFileException e) {
+            throw new PlatformException(ErrorCode.NOT_FOUND, "No snapshot " + id + " on this host.", e);
+        } catch (IOException | JacksonException | IllegalArgumentException | NullPointerException e) {
+            throw new PlatformException(
+                    ErrorCode.INTERNAL_ERROR, "Snapshot " + id + " is damaged: its manifest cannot be read.", e);
+        }
+    }
+
+    private static Content read(Path home) throws IOException {
+        return JSON.readValue(Files.readAllBytes(home.resolve(MANIFEST)), Content.class);
+    }
+
+    /** A folder in which a snapshot is put together; {@link #publish} makes it one, {@link #abandon} removes it. */
+    Path begin(SnapshotId id) {
+        Path draft = directory.resolve(DRAFT_PREFIX + id.value());
+        Host.removeDirectory(draft); // of an attempt that failed and could not be cleaned up
+        Host.createDirectory(draft);
+        return draft;
+    }
+
+    void abandon(Path draft) {
+        Host.removeDirectory(draft);
+    }
+
+    /** Durable when it returns; gives the bytes that are allocated for it. */
+    long publish(Path draft, SnapshotId id, Content content) {
+        DurableFile.write(draft.resolve(MANIFEST), JSON.writeValueAsBytes(content));
+        try {
+            Files.move(draft, directory(id), StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw new UncheckedIOException("publish snapshot " + id, e);
+        }
+        Linux.fsyncDirectory(directory);
+        return Host.allocatedBytes(directory(id));
+    }
+
+    /** Idempotent. What sandboxes made from it need stays theirs. */
+    void remove(SnapshotId id) {
+        Path home = directory(id);
+        if (Files.exists(home)) {
+            // First it stops to be a snapshot, as a whole.
+            Path gone = directory.resolve(DRAFT_PREFIX + id.value());
+            Host.removeDirectory(gone);
+            try {
+                Files.move(home, gone, StandardCopyOption.ATOMIC_MOVE);
+            } catch (IOException e) {
+                throw new UncheckedIOException("remove snapshot " + id, e);
+            }
+            Linux.fsyncDirectory(directory);
+            Host.removeDirectory(gone);
+        }
+    }
+
+    /** Ids of the templates that a snapshot depends on. */
+    Set<String> templates() {
+        Set<String> templates = new HashSet<>();
+        for (Path home : folders()) {
+            try {
+                templates.add(read(home).template());
+            } catch (IOException | JacksonException | IllegalArgumentException | NullPointerException e) {
+                log.error("snapshot={} is damaged and is left alone", home.getFileName(), e);
+            }
+        }
+        return templates;
+    }
+
+    /** Removes what an earlier agent did not finish. */
+    void reclaim() {
+        folders().stream()
+                .filter(folder -> String.valueOf(folder.getFileName()).startsWith(DRAFT_PREFIX))
+                .forEach(Host::removeDirectory);
+    }
+
+    private List<Path> folders() {
+        try (Stream<Path> folders = Files.list(directory)) {
+            return folders.toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException("list snapshots", e);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+package dev.sandglass.host.agent;
+
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.Id.SnapshotId;
+import dev.sandglass.contract.PlatformException;
+import dev.sandglass.host.disk.Disk;
+import dev.sandglass.host.image.Template;
+import dev.sandglass.host.lifecycle.SandboxState;
+import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.Scope;
+import dev.sandglass.host.memory.Draft;
+import dev.sandglass.host.vmm.DiskSwitch;
+import dev.sandglass.host.vmm.VirtualMachine;
+import java.nio.file.Path;
+import java.time.Duration;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Takes a snapshot of a paused or a running sandbox. A running one stands still only while device state, changed pages
+ * and the switch to a new disk layer are taken; what was taken is made durable while it goes on.
+ */
+final class TakeSnapshot {
+    private static final Logger log = LoggerFactory.getLogger(TakeSnapshot.class);
+    static final Duration TIMEOUT = Duration.ofMinutes(2);
+
+    private final Parts parts;
+    private final Snapshots snapshots;
+
+    TakeSnapshot(Parts parts, Snapshots snapshots) {
+        this.parts = parts;
+        this.snapshots = snapshots;
+    }
+
+    /** What came of it. */
+    record Taken(long sizeBytes, int vcpus, int memoryMb) {}
+
+    /**
+     * The holder of the sandbox's operation calls this.
+     *
+     * @throws PlatformException ALREADY_EXISTS, INVALID_STATE, DISK_FULL; the sandbox is as before
+     */
+    Taken run(Sandbox sandbox, SnapshotId id, Deadline deadline) {
+        if (snapshots.exists(id)) {
+            throw new PlatformException(ErrorCode.ALREADY_EXISTS, "Snapshot " + id + " exists on this host already.");
+        }
+        parts.releaseLeftover(sandbox);
+        parts.admission().requireDisk();
+        Ledger.Entry entry = sandbox.entry();
+        String name = sandbox.id().value();
+        try (Templates.Lease lease = parts.templates().lease(entry.template());
+                Scope scope = Scope.open("take snapshot " + id)) {
+            Path draft = parts.steps().call(Step.SNAPSHOT_BEGIN, name, () -> snapshots.begin(id));
+            scope.defer("draft", () -> snapshots.abandon(draft));
+            SavedMemory memory = parts.memory(sandbox, lease.template());
+            String guestToken = switch (sandbox.state()) {
+                case SandboxState.Paused paused -> {
+                    parts.steps().run(Step.SNAPSHOT_LAYER, name, () -> push(sandbox, lease.template(), deadline));
+                    yield paused.guestToken();
+                }
+                case SandboxState.Running running -> {
+                    capture(sandbox, lease.template(), memory, deadline);
+                    yield running.machine().guestToken();
+                }
+                default ->
+                    throw new PlatformException(
+                            ErrorCode.INVALID_STATE,
+                            "Sandbox " + sandbox.id() + " is " + sandbox.publicState()
+                                    + "; a snapshot is taken of a running or paused one.");
+            };
+            parts.steps().run(Step.SNAPSHOT_LINK, name, () -> {
+                memory.linkTo(draft);
+                parts.host().disks().shareFrozen(home(sandbox), draft);
+            });
+            long size = parts.steps()
+                    .call(
+                            Step.SNAPSHOT_PUBLISH,
+                            name,
+                            () -> snapshots.publish(draft, id, Snapshots.Content.of(id, entry, guestToken)));
+            scope.handOver();
+            log.info("sandbox={} snapshot={} size_bytes={}", name, id, size);
+            return new Taken(size, entry.vcpus(), entry.memoryMb());
+        }
+    }
+
+    private Path home(Sandbox sandbox) {
+        return parts.ledger().directory(sandbox.id());
+    }
+
+    private Disk push(Sandbox sandbox, Template template, Deadline deadline) {
+        return parts.host().disks().push(home(sandbox), Host.layers(template), deadline);
+    }
+
+    /** Its generations and frozen disk layers are those of one moment afterwards, and it runs. */
+    private void capture(Sandbox sandbox, Template template, SavedMemory memory, Deadline deadline) {
+        String name = sandbox.id().value();
+        Sandbox.Live live = parts.requireLive(sandbox);
+        VirtualMachine vm = live.machine().vm();
+        try (DiskSwitch layer =
+                parts.steps().call(Step.SNAPSHOT_LAYER, name, () -> prepareLayer(sandbox, template, vm, deadline))) {
+            try (Draft draft = stopped(sandbox, live, () -> {
+                parts.steps()
+                        .run(
+                                Step.SNAPSHOT_FREEZE,
+                                name,
+                                () -> Pause.freeze(live.machine().guest(), name));
+                parts.steps().run(Step.SNAPSHOT_STOP, name, () -> vm.stopVcpus(deadline));
+                return save(sandbox, memory, vm, layer, deadline);
+            })) {
+                parts.steps().run(Step.SNAPSHOT_COMMIT, name, draft::commit);
+            }
+        }
+    }
+
+    private DiskSwitch prepareLayer(Sandbox sandbox, Template template, VirtualMachine vm, Deadline deadline) {
+        // Of an earlier attempt: the VM never wrote to it.
+        parts.host().disks().discardAbove(home(sandbox), vm.topDiskInode(deadline));
+        Disk disk = push(sandbox, template, deadline);
+        return vm.prepareDiskLayer(disk.layers().getFirst().file(), deadline);
+    }
+
+    private Draft save(Sandbox sandbox, SavedMemory memory, VirtualMachine vm, DiskSwitch layer, Deadline deadline) {
+        String name = sandbox.id().value();
+        Draft draft = memory.begin();
+        try {
+            parts.steps()
+                    .run(
+                            Step.SNAPSHOT_DEVICES,
+                            name,
+                            () -> SavedMemory.saveDevices(
+                                    draft, vm, parts.host().vmm().identity(), deadline));
+            parts.steps().call(Step.SNAPSHOT_MEMORY, name, () -> SavedMemory.savePages(draft, vm));
+            parts.steps().run(Step.SNAPSHOT_DISK, name, () -> layer.commit(deadline));
+            return draft;
+        } catch (RuntimeException failure) {
+            draft.close();
+            throw failure;
+        }
+    }
+
+    private interface Work {
+        Draft run();
+    }
+
+    /** The guest goes on afterwards, whatever becomes of the work. */
+    private Draft stopped(Sandbox sandbox, Sandbox.Live live, Work work) {
+        Draft draft;
+        try {
+            draft = work.run();
+        } catch (RuntimeException failure) {
+            try {
+                goOn(sandbox, live);
+            } catch (RuntimeException e) {
+                failure.addSuppressed(e);
+            }
+            throw failure;
+        }
+        try {
+            goOn(sandbox, live);
+            return draft;
+        } catch (RuntimeException failure) {
+            draft.close();
+            throw failure;
+        }
+    }
+
+    /** Its connections stay, so nobody who is in it notices. */
+    private void goOn(Sandbox sandbox, Sandbox.Live live) {
+        Deadline deadline = Deadline.after(Pause.WAKE_TIMEOUT);
+        parts.steps().run(Step.SNAPSHOT_CONTINUE, sandbox.id().value(), () -> {
+            live.machine().vm().continueVcpus(deadline);
+            live.machine().guest().thaw();
+        });
+    }
+}
