@@ -8,7 +8,7 @@ import tools.jackson.databind.node.ObjectNode;
 
 /** The figures of a run, for programs: every sample, in the order it was taken. */
 final class JsonReport {
-    private static final int FORMAT = 1;
+    private static final int FORMAT = 2;
 
     private JsonReport() {}
 
@@ -21,7 +21,14 @@ final class JsonReport {
                     .statistics(subject)
                     .ifPresent(known -> series(times.putObject(subject.id()), known, outcome.samples(), subject));
         }
+        outcome.burst()
+                .ifPresent(burst -> json.putObject("burst")
+                        .put("wanted", burst.wanted())
+                        .put("created", burst.created())
+                        .put("elapsed_ms", Units.millis(burst.elapsed())));
         outcome.memory().ifPresent(use -> memory(json.putObject("memory"), use));
+        outcome.disk().ifPresent(use -> disk(json.putObject("disk"), use));
+        outcome.soak().ifPresent(soak -> soak(json.putObject("soak"), soak));
         if (!outcome.steps().isEmpty()) {
             ObjectNode steps = json.putObject("steps");
             outcome.steps().entrySet().stream()
@@ -31,7 +38,7 @@ final class JsonReport {
                             .put("mean_ms", step.getValue().meanMillis()));
         }
         ArrayNode promises = json.putArray("promises");
-        for (Promise promise : Promise.weigh(outcome.samples(), outcome.memory())) {
+        for (Promise promise : Promise.weigh(outcome)) {
             promises.addObject()
                     .put("promise", promise.text())
                     .put("measured", promise.measured())
@@ -71,8 +78,27 @@ final class JsonReport {
     private static void memory(ObjectNode json, MemoryUse use) {
         json.put("sandboxes", use.sandboxes())
                 .put("answered", use.answered())
-                .put("pss_first_bytes", use.firstBytes())
-                .put("pss_all_bytes", use.allBytes())
-                .put("pss_each_beyond_first_bytes", use.bytesEachBeyondFirst());
+                .put("pss_all_bytes", use.pssBytes())
+                .put("pss_each_bytes", use.pssEach())
+                .put("available_lost_bytes", use.availableLostBytes());
+    }
+
+    private static void disk(ObjectNode json, DiskUse use) {
+        json.put("after_create_bytes", use.afterCreateBytes())
+                .put("little_changed_mb", use.littleChanged())
+                .put("little_bytes", use.littleBytes())
+                .put("much_changed_mb", use.muchChanged())
+                .put("much_bytes", use.muchBytes())
+                .put("bytes_per_mb", use.bytesPerMegabyte());
+    }
+
+    private static void soak(ObjectNode json, SoakResult soak) {
+        json.put("sandboxes", soak.sandboxes())
+                .put("rounds", soak.rounds())
+                .put("elapsed_ms", Units.millis(soak.elapsed()));
+        ArrayNode troubles = json.putArray("troubles");
+        soak.troubles().forEach(troubles::add);
+        ArrayNode logged = json.putArray("logged");
+        soak.logged().forEach(logged::add);
     }
 }

@@ -3,6 +3,7 @@ package dev.sandglass.bench;
 import dev.sandglass.cli.client.Access;
 import dev.sandglass.cli.client.Api;
 import dev.sandglass.cli.client.Json;
+import dev.sandglass.cli.server.Home;
 import dev.sandglass.cli.server.Settings;
 import dev.sandglass.cli.server.SettingsProblem;
 import dev.sandglass.cli.terminal.ConsoleProgress;
@@ -90,7 +91,8 @@ public final class Main {
                     running.orElseGet(() -> scope.own(OwnServer.start(root, home, usualHome(), interruption, progress))
                             .access());
             Rest rest = scope.own(new Rest(access, name));
-            return new Run(options, rest, peer, name, interruption, progress)
+            Optional<HostFiles> files = running.isEmpty() ? Optional.of(new HostFiles(home)) : filesOf(access);
+            return new Run(options, rest, files, peer, name, interruption, progress)
                     .measure(
                             machine.withServer(running.isPresent() ? access.toString() : "one of its own"),
                             () -> MicrovmBoot.prepare(images, scratch.resolve("boot")));
@@ -120,6 +122,16 @@ public final class Main {
             throw new BenchFailure("No server answers at " + access + ", which SANDGLASS_URL names.");
         }
         return Optional.empty();
+    }
+
+    /** Where the running server keeps its state, if it is the one of this machine's home. */
+    private Optional<HostFiles> filesOf(Access access) {
+        Path home = usualHome();
+        boolean ours = new Home(home)
+                .readAccess()
+                .filter(local -> local.url().equals(access.url()))
+                .isPresent();
+        return ours ? Optional.of(new HostFiles(home)) : Optional.empty();
     }
 
     private Settings settings() {

@@ -1,20 +1,19 @@
 package dev.sandglass.bench;
 
 /**
- * Proportional set size of the VM processes of clones that were made one after another and are idle.
+ * Memory of clones that were made in one go, have run one command each and are idle.
  *
  * @param sandboxes alive at the same time
  * @param answered how many of them answered another exec while all were alive
- * @param firstBytes of the first one, when it was alone
- * @param allBytes of all together
+ * @param pssBytes proportional set size of their processes, all together
+ * @param availableLostBytes what MemAvailable was less than before they were made
  */
-record MemoryUse(int sandboxes, int answered, long firstBytes, long allBytes) {
-    /** What each one after the first has added. */
-    long bytesEachBeyondFirst() {
-        return sandboxes < 2 ? 0 : Math.max(0, allBytes - firstBytes) / (sandboxes - 1);
+record MemoryUse(int sandboxes, int answered, long pssBytes, long availableLostBytes) {
+    long pssEach() {
+        return pssBytes / Math.max(1, sandboxes);
     }
 
-    long bytesEach() {
-        return allBytes / Math.max(1, sandboxes);
+    long availableLostEach() {
+        return availableLostBytes / Math.max(1, sandboxes);
     }
 }

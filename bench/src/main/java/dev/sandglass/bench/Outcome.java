@@ -7,13 +7,16 @@ import java.util.Optional;
 /**
  * What one run has found.
  *
- * @param notes what was not measured and why, and what makes the figures doubtful; for people
  * @param steps of the host agent during the measured rounds; empty when the server does not tell
+ * @param notes what was not measured and why, and what makes the figures doubtful; for people
  */
 record Outcome(
         MachineDescription machine,
         Samples samples,
+        Optional<Burst> burst,
         Optional<MemoryUse> memory,
+        Optional<DiskUse> disk,
+        Optional<SoakResult> soak,
         Map<String, StepTimes.Total> steps,
         List<String> notes) {
     Outcome {

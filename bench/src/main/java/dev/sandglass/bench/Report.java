@@ -16,7 +16,7 @@ final class Report {
     String render() {
         StringBuilder text = new StringBuilder();
         text.append(machine()).append(times());
-        outcome.memory().ifPresent(use -> text.append('\n').append(memory(use)));
+        text.append(others());
         if (!outcome.steps().isEmpty()) {
             text.append('\n').append(steps());
         }
@@ -60,10 +60,23 @@ final class Report {
 
     private String beside(Subject subject, Statistics ours) {
         return switch (subject) {
-            case CREATE -> compared(ours, Subject.COLD_BOOT, "cold boot");
-            case CREATE_ECHO -> compared(ours, Subject.PODMAN_RUN, "podman run");
+            case CREATE, CREATE_ECHO, CREATE_PYTHON, RESUME_ECHO, CREATE_FROM ->
+                compared(ours, Subject.PODMAN_RUN, "podman run");
             case EXEC_TRUE -> compared(ours, Subject.PODMAN_EXEC, "podman exec");
-            case COLD_BOOT, DELETE, GUEST_TRUE, EXEC_PYTHON, PODMAN_RUN, PODMAN_EXEC -> "";
+            case COLD_BOOT,
+                    DELETE,
+                    GUEST_TRUE,
+                    EXEC_PYTHON,
+                    PODMAN_RUN,
+                    PODMAN_EXEC,
+                    BURST_CREATE,
+                    PAUSE,
+                    PAUSE_LARGE,
+                    PAUSE_SECOND,
+                    PAUSE_TENTH,
+                    RESUME_ECHO_CACHED,
+                    SNAPSHOT,
+                    SNAPSHOT_STOP -> "";
         };
     }
 
@@ -79,15 +92,31 @@ final class Report {
                 .orElse("");
     }
 
-    private static String memory(MemoryUse use) {
-        return Table.render(
-                List.of(
-                        List.of("PSS, first idle clone alone", Units.megabytes(use.firstBytes())),
-                        List.of(
-                                "PSS, each one beyond the first of " + use.sandboxes(),
-                                Units.megabytes(use.bytesEachBeyondFirst())),
-                        List.of("PSS, all " + use.sandboxes() + " together", Units.megabytes(use.allBytes()))),
-                1);
+    /** What is not a series of times. */
+    private String others() {
+        List<List<String>> rows = new ArrayList<>();
+        outcome.burst()
+                .ifPresent(burst -> rows.add(List.of(
+                        "burst of " + burst.wanted() + " creates, " + Crowd.AT_ONCE + " at a time",
+                        burst.created() + " in " + Units.time(burst.elapsed()))));
+        outcome.memory().ifPresent(use -> {
+            rows.add(List.of("PSS, each of " + use.sandboxes() + " idle clones", Units.megabytes(use.pssEach())));
+            rows.add(List.of("MemAvailable lost, for each of them", Units.megabytes(use.availableLostEach())));
+        });
+        outcome.disk().ifPresent(use -> {
+            rows.add(List.of("disk, paused right after create", Units.megabytes(use.afterCreateBytes())));
+            rows.add(List.of(
+                    "disk, a pause with " + use.littleChanged() + " MB changed", Units.megabytes(use.littleBytes())));
+            rows.add(List.of(
+                    "disk, a pause with " + use.muchChanged() + " MB changed", Units.megabytes(use.muchBytes())));
+        });
+        outcome.soak().ifPresent(soak -> {
+            rows.add(List.of(
+                    "soak", soak.rounds() + " rounds over " + soak.sandboxes() + " in " + Units.time(soak.elapsed())));
+            soak.troubles().forEach(trouble -> rows.add(List.of("  trouble", trouble)));
+            soak.logged().forEach(line -> rows.add(List.of("  logged", line)));
+        });
+        return rows.isEmpty() ? "" : "\n" + Table.render(rows, 2);
     }
 
     private String steps() {
@@ -103,7 +132,7 @@ final class Report {
 
     private String promises() {
         List<List<String>> rows = new ArrayList<>();
-        for (Promise promise : Promise.weigh(outcome.samples(), outcome.memory())) {
+        for (Promise promise : Promise.weigh(outcome)) {
             rows.add(List.of(mark(promise.verdict()), promise.text(), promise.measured()));
         }
         return Table.render(rows, 2);
@@ -119,7 +148,7 @@ final class Report {
 
     /** Whether any promise was broken; what was not measured does not count. */
     static Optional<String> firstBroken(Outcome outcome) {
-        return Promise.weigh(outcome.samples(), outcome.memory()).stream()
+        return Promise.weigh(outcome).stream()
                 .filter(promise -> promise.verdict() == Promise.Verdict.BROKEN)
                 .map(promise -> promise.text() + ": " + promise.measured())
                 .findFirst();

@@ -16,11 +16,11 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * The few calls that are measured, over one kept connection. All sandboxes made here carry the run's name, by which
+ * The few calls that are measured, over kept connections. Thread-safe. All sandboxes made here carry the run's name, by which
  * {@link #mine} finds those too whose answer never came.
  */
 final class Rest implements AutoCloseable {
-    private static final Duration TIMEOUT = Duration.ofSeconds(90);
+    private static final Duration TIMEOUT = Duration.ofMinutes(3);
     private static final String LABEL = "sandglass-bench";
 
     private final Access access;
@@ -37,7 +37,18 @@ final class Rest implements AutoCloseable {
 
     /** Of the default shape; returns its id when it is running. */
     String create() {
-        ObjectNode body = Json.object();
+        return create(Json.object());
+    }
+
+    String create(int memoryMb) {
+        return create(Json.object().put("memory_mb", memoryMb));
+    }
+
+    String createFrom(String snapshot) {
+        return create(Json.object().put("template", snapshot));
+    }
+
+    private String create(ObjectNode body) {
         body.putObject("metadata").put(LABEL, run);
         JsonNode sandbox = call("POST", "/v1/sandboxes", body);
         String status = sandbox.path("status").asString("");
@@ -58,6 +69,32 @@ final class Rest implements AutoCloseable {
             throw new BenchFailure(command + " failed in " + id + ": " + Json.write(result));
         }
         return result.path("stdout").asString("");
+    }
+
+    void pause(String id) {
+        call("POST", "/v1/sandboxes/" + id + "/pause", Json.object());
+    }
+
+    void resume(String id) {
+        call("POST", "/v1/sandboxes/" + id + "/resume", Json.object());
+    }
+
+    /** The sandbox goes on running. */
+    void snapshot(String id, String name) {
+        call("POST", "/v1/snapshots", Json.object().put("sandbox_id", id).put("name", name));
+    }
+
+    void deleteSnapshot(String name) {
+        call("DELETE", "/v1/snapshots/" + name, Json.object());
+    }
+
+    /** Names of this run's snapshots that exist now. */
+    List<String> mySnapshots() {
+        List<String> names = new ArrayList<>();
+        call("GET", "/v1/snapshots", Json.object())
+                .forEach(snapshot -> names.add(snapshot.path("name").asString("")));
+        names.removeIf(name -> !name.startsWith(run));
+        return names;
     }
 
     void delete(String id) {

@@ -5,7 +5,6 @@ import dev.sandglass.host.linux.Deadline;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -13,23 +12,23 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One run against one server. Everything is measured in turns, round by round, so that what else happens on the machine
+ * One run against one server. What can be measured in turns is, round by round, so that what else happens on the machine
  * hits all alike. What it made is gone when {@link #measure} returns or throws.
  */
 final class Run {
-    /** The whole run; rounds that would not fit are left out, and the report says so. */
-    private static final Duration BUDGET = Duration.ofMinutes(4);
-    /** Kept for the memory: making, asking and deleting one sandbox on a slow machine. */
-    private static final Duration MEMORY_EACH = Duration.ofMillis(1500);
+    /** The rounds; those that would not fit are left out, and the report says so. */
+    private static final Duration ROUNDS_BUDGET = Duration.ofMinutes(3);
 
-    private static final Duration CLEANUP = Duration.ofSeconds(60);
+    private static final Duration UNHURRIED = Duration.ofHours(6);
+    private static final Duration CLEANUP = Duration.ofMinutes(2);
     /** Not recorded: first calls load classes in the server, fill caches and let podman make its directories. */
     private static final int WARM_UP_ROUNDS = 2;
 
     private static final int EXECS_PER_ROUND = 4;
     private static final int FAILURES_MAX = 3;
     private static final String TRUE = "/bin/true";
-    private static final String[] PYTHON = {"-c", "print(6*7)"};
+    private static final String PYTHON = "/usr/bin/python3";
+    private static final String[] PYTHON_PROGRAM = {"-c", "print(6*7)"};
 
     private final Options options;
     private final Rest rest;
@@ -37,25 +36,37 @@ final class Run {
     private final String name;
     private final Interruption interruption;
     private final Progress progress;
-    private final Deadline end = Deadline.after(BUDGET);
+    private final Bench bench;
+    private final Pool pool;
 
     private final List<String> notes = new ArrayList<>();
+    private final Samples samples = new Samples();
     private @Nullable Podman podman;
     private @Nullable ColdBoot coldBoot;
-    private Samples samples = new Samples();
     private int failures;
 
     /**
+     * @param files of the server, where they can be seen
      * @param scratch an empty directory that the caller removes
      * @param name of this run, in names and metadata of what it makes
      */
-    Run(Options options, Rest rest, Path scratch, String name, Interruption interruption, Progress progress) {
+    Run(
+            Options options,
+            Rest rest,
+            Optional<HostFiles> files,
+            Path scratch,
+            String name,
+            Interruption interruption,
+            Progress progress) {
         this.options = options;
         this.rest = rest;
         this.scratch = scratch;
         this.name = name;
         this.interruption = interruption;
         this.progress = progress;
+        Deadline end = Deadline.after(options.unhurried() ? UNHURRIED : ROUNDS_BUDGET);
+        this.bench = new Bench(options, rest, files, samples, notes, interruption, progress, end);
+        this.pool = new Pool(bench);
     }
 
     /** @param boots makes what boots machines, when that is possible here */
@@ -72,12 +83,48 @@ final class Run {
             if (options.wants(Part.COLD_BOOT)) {
                 machine = startColdBoots(machine, boots);
             }
-            Map<String, StepTimes.Total> steps = rounds();
-            Optional<MemoryUse> memory = options.wants(Part.MEMORY) ? memory() : Optional.empty();
-            return new Outcome(machine, samples, memory, options.profile() ? steps : Map.of(), notes);
+            Map<String, StepTimes.Total> steps = options.wantsRounds() ? rounds() : Map.of();
+            Crowd crowd = new Crowd(bench);
+            measured(Part.BURST, options.wants(Part.BURST) || options.wants(Part.MEMORY), crowd::measure);
+            measured(Part.PAUSE, options.wants(Part.PAUSE), new Pauses(bench)::measure);
+            measured(Part.SNAPSHOT, options.wants(Part.SNAPSHOT), new SnapshotStops(bench, name)::measure);
+            Optional<DiskUse> disk = options.wants(Part.DISK) ? disk() : Optional.empty();
+            Optional<SoakResult> soak =
+                    options.wants(Part.SOAK) ? Optional.of(new Soak(bench).measure()) : Optional.empty();
+            return new Outcome(
+                    machine,
+                    samples,
+                    crowd.burst(),
+                    crowd.memory(),
+                    disk,
+                    soak,
+                    options.profile() ? steps : Map.of(),
+                    notes);
         } finally {
             progress.step("cleaning up");
             cleanUp();
+        }
+    }
+
+    /** A part that fails does not keep the others from being measured. */
+    private void measured(Part part, boolean wanted, Runnable measurement) {
+        if (wanted) {
+            try {
+                measurement.run();
+            } catch (BenchFailure e) {
+                interruption.check();
+                notes.add(part + " was not measured to its end: " + e.reason());
+            }
+        }
+    }
+
+    private Optional<DiskUse> disk() {
+        try {
+            return DiskGrowth.measure(bench);
+        } catch (BenchFailure e) {
+            interruption.check();
+            notes.add(Part.DISK + " was not measured: " + e.reason());
+            return Optional.empty();
         }
     }
 
@@ -102,23 +149,27 @@ final class Run {
         }
     }
 
-    // --- times
+    // --- rounds
 
     private Map<String, StepTimes.Total> rounds() {
         boolean needsWarm = options.wants(Part.EXEC) || options.wants(Part.PYTHON);
         Optional<String> warm = needsWarm ? Optional.of(rest.create()) : Optional.empty();
         progress.step("warming up");
+        if (options.wants(Part.CREATE)) {
+            pool.learn();
+        }
         for (int round = 0; round < WARM_UP_ROUNDS; round++) {
             round(warm, false);
         }
-        samples = new Samples();
+        samples.clear();
         Map<String, StepTimes.Total> before = StepTimes.parse(rest.metrics());
         progress.step("measuring");
         int rounds = options.rounds();
         int boots = options.coldBoots();
         for (int round = 0; round < rounds; round++) {
-            if (end.remaining().compareTo(forMemory()) < 0) {
-                notes.add("only " + round + " of " + rounds + " rounds fitted into the time");
+            if (bench.end().expired()) {
+                notes.add("only " + round + " of " + rounds
+                        + " rounds fitted into the time; --rounds takes what it needs");
                 break;
             }
             progress.advance(round, rounds, "rounds");
@@ -130,24 +181,20 @@ final class Run {
         return passed;
     }
 
-    private Duration forMemory() {
-        return options.wants(Part.MEMORY) ? MEMORY_EACH.multipliedBy(options.sandboxes()) : Duration.ZERO;
-    }
-
     private void round(Optional<String> warm, boolean withColdBoot) {
         if (options.wants(Part.CREATE)) {
-            interruption.check();
-            createOrCount();
+            createOrCount(Subject.CREATE_ECHO, "ready\n", "/bin/echo", "ready");
+            createOrCount(Subject.CREATE_PYTHON, "42\n", PYTHON, PYTHON_PROGRAM);
         }
         for (int i = 0; i < EXECS_PER_ROUND; i++) {
             interruption.check();
             if (options.wants(Part.EXEC)) {
-                warm.ifPresent(id -> timed(Subject.EXEC_TRUE, () -> rest.exec(id, TRUE)));
+                warm.ifPresent(id -> bench.timed(Subject.EXEC_TRUE, () -> rest.exec(id, TRUE)));
             }
             podman(Subject.PODMAN_EXEC, Podman::exec);
         }
         if (options.wants(Part.PYTHON)) {
-            warm.ifPresent(id -> timed(Subject.EXEC_PYTHON, () -> rest.exec(id, "/usr/bin/python3", PYTHON)));
+            warm.ifPresent(id -> bench.timed(Subject.EXEC_PYTHON, () -> rest.exec(id, PYTHON, PYTHON_PROGRAM)));
         }
         podman(Subject.PODMAN_RUN, Podman::run);
         interruption.check();
@@ -157,9 +204,11 @@ final class Run {
     }
 
     /** A platform that fails now and then is still measured, and the report says how often it did. */
-    private void createOrCount() {
+    private void createOrCount(Subject output, String expected, String command, String... arguments) {
+        interruption.check();
+        pool.awaitWarm();
         try {
-            createToDelete();
+            createToDelete(output, expected, command, arguments);
         } catch (BenchFailure failure) {
             failures++;
             notes.add("a create, first exec or delete failed: " + failure.reason());
@@ -169,16 +218,16 @@ final class Run {
         }
     }
 
-    private void createToDelete() {
+    private void createToDelete(Subject output, String expected, String command, String... arguments) {
         long begin = System.nanoTime();
         String id = rest.create();
-        samples.add(Subject.CREATE, since(begin));
-        String output = rest.exec(id, "/bin/echo", "ready");
-        samples.add(Subject.CREATE_ECHO, since(begin));
-        if (!output.equals("ready\n")) {
-            throw new BenchFailure("`echo ready` in a new sandbox printed: " + output);
+        samples.add(Subject.CREATE, Bench.since(begin));
+        String printed = rest.exec(id, command, arguments);
+        samples.add(output, Bench.since(begin));
+        if (!printed.equals(expected)) {
+            throw new BenchFailure("`" + command + "` in a new sandbox printed: " + printed);
         }
-        timed(Subject.DELETE, () -> rest.delete(id));
+        bench.timed(Subject.DELETE, () -> rest.delete(id));
     }
 
     private void boot(ColdBoot boots) {
@@ -211,61 +260,6 @@ final class Run {
         }
     }
 
-    private void timed(Subject subject, Runnable work) {
-        long begin = System.nanoTime();
-        work.run();
-        samples.add(subject, since(begin));
-    }
-
-    private static Duration since(long begin) {
-        return Duration.ofNanos(System.nanoTime() - begin);
-    }
-
-    // --- memory
-
-    private Optional<MemoryUse> memory() {
-        int wanted = options.sandboxes();
-        progress.step("making " + wanted + " sandboxes for the memory");
-        List<String> ids = new ArrayList<>();
-        long first = 0;
-        try {
-            while (ids.size() < wanted && !end.expired()) {
-                interruption.check();
-                String id = rest.create();
-                ids.add(id);
-                progress.advance(ids.size(), wanted, "sandboxes");
-                rest.exec(id, TRUE);
-                first = ids.size() == 1 ? VmMemory.proportionalBytes(ids) : first;
-            }
-        } catch (BenchFailure refused) {
-            interruption.check();
-            notes.add("only " + ids.size() + " of " + wanted + " sandboxes could be made: " + refused.reason());
-        }
-        if (first == 0 && !ids.isEmpty()) {
-            notes.add("memory was not measured: the sandboxes' processes cannot be seen from here"
-                    + " (it needs root on the server's machine)");
-        }
-        long all = VmMemory.proportionalBytes(ids);
-        int answered = askAll(ids);
-        return first == 0 ? Optional.empty() : Optional.of(new MemoryUse(ids.size(), answered, first, all));
-    }
-
-    /** How many answer now that all are alive. */
-    private int askAll(List<String> ids) {
-        progress.step("asking all " + ids.size());
-        Map<String, String> failures = new LinkedHashMap<>();
-        for (String id : ids) {
-            interruption.check();
-            try {
-                rest.exec(id, TRUE);
-            } catch (BenchFailure e) {
-                failures.put(id, e.reason());
-            }
-        }
-        failures.values().stream().findFirst().ifPresent(reason -> notes.add("an exec failed: " + reason));
-        return ids.size() - failures.size();
-    }
-
     // --- afterwards
 
     private void cleanUp() {
@@ -279,6 +273,9 @@ final class Run {
         // A sandbox whose creation was under way when its answer was lost may appear in a later look.
         for (List<String> left = rest.mine(); !left.isEmpty() && !deadline.expired(); left = rest.mine()) {
             left.forEach(rest::delete);
+        }
+        if (options.wants(Part.SNAPSHOT)) {
+            rest.mySnapshots().forEach(rest::deleteSnapshot);
         }
     }
 }

@@ -15,6 +15,10 @@ final class Samples {
         times.computeIfAbsent(subject, _ -> new ArrayList<>()).add(time);
     }
 
+    void clear() {
+        times.clear();
+    }
+
     List<Duration> of(Subject subject) {
         return List.copyOf(times.getOrDefault(subject, List.of()));
     }

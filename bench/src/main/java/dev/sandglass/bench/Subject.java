@@ -3,14 +3,25 @@ package dev.sandglass.bench;
 /** What is timed. {@code id} names it in JSON. */
 enum Subject {
     COLD_BOOT("cold_boot", "cold boot → first answer", Part.COLD_BOOT),
-    CREATE("create", "create → running", Part.CREATE),
+    CREATE("create", "create → running, pool warm", Part.CREATE),
     CREATE_ECHO("create_echo", "create → output of echo", Part.CREATE),
+    CREATE_PYTHON("create_python", "create → output of python3 -c", Part.CREATE),
     DELETE("delete", "delete", Part.CREATE),
     EXEC_TRUE("exec_true", "exec true (REST)", Part.EXEC),
     GUEST_TRUE("guest_true", "exec true (guest client alone)", Part.COLD_BOOT),
     EXEC_PYTHON("exec_python", "exec python3 -c", Part.PYTHON),
     PODMAN_RUN("podman_run", "podman run true", Part.PODMAN),
-    PODMAN_EXEC("podman_exec", "podman exec true", Part.PODMAN);
+    PODMAN_EXEC("podman_exec", "podman exec true", Part.PODMAN),
+    BURST_CREATE("burst_create", "create, 10 at a time", Part.BURST),
+    PAUSE("pause", "pause, 10 MB changed", Part.PAUSE),
+    PAUSE_LARGE("pause_large", "pause, 10 MB changed, 4 GiB guest", Part.PAUSE),
+    PAUSE_SECOND("pause_second", "pause, the 2nd of a sandbox", Part.PAUSE),
+    PAUSE_TENTH("pause_tenth", "pause, the 10th of a sandbox", Part.PAUSE),
+    RESUME_ECHO("resume_echo", "resume → output of echo, from disk", Part.PAUSE),
+    RESUME_ECHO_CACHED("resume_echo_cached", "resume → output of echo, files cached", Part.PAUSE),
+    SNAPSHOT("snapshot", "snapshot of a running sandbox", Part.SNAPSHOT),
+    SNAPSHOT_STOP("snapshot_stop", "of which it stands still", Part.SNAPSHOT),
+    CREATE_FROM("create_from", "create --from → output of echo", Part.SNAPSHOT);
 
     private final String id;
     private final String title;

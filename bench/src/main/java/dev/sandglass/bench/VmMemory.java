@@ -10,7 +10,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Memory of the processes that belong to sandboxes: those with a sandbox's id on their command line, which are its VMM
+ * Memory of the processes that belong to machines: those with a machine's name on their command line, which are its VMM
  * and whatever watches over it. Needs root.
  */
 final class VmMemory {
@@ -19,16 +19,16 @@ final class VmMemory {
     private VmMemory() {}
 
     /** Sum of the proportional set sizes; 0 when none of the processes is on this machine or may be looked at. */
-    static long proportionalBytes(Collection<String> sandboxes) {
-        return proportionalBytes(Path.of("/proc"), sandboxes);
+    static long proportionalBytes(Collection<String> machines) {
+        return proportionalBytes(Path.of("/proc"), machines);
     }
 
-    static long proportionalBytes(Path proc, Collection<String> sandboxes) {
+    static long proportionalBytes(Path proc, Collection<String> machines) {
         long sum = 0;
         try (DirectoryStream<Path> processes = Files.newDirectoryStream(proc, "[0-9]*")) {
             for (Path process : processes) {
                 String commandLine = read(process.resolve("cmdline"));
-                if (sandboxes.stream().anyMatch(commandLine::contains)) {
+                if (machines.stream().anyMatch(commandLine::contains)) {
                     sum += pss(read(process.resolve("smaps_rollup")));
                 }
             }

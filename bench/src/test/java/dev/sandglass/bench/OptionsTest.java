@@ -25,8 +25,9 @@ class OptionsTest {
         Options options = parsed();
 
         assertThat(options.rounds()).isEqualTo(25);
-        assertThat(options.sandboxes()).isEqualTo(20);
+        assertThat(options.sandboxes()).isEqualTo(100);
         assertThat(options.wants(Part.MEMORY)).isTrue();
+        assertThat(options.wants(Part.SOAK)).as("it takes a quarter of an hour").isFalse();
         assertThat(options.check()).isFalse();
     }
 

@@ -46,6 +46,55 @@ class ReadingsTest {
     }
 
     @Test
+    void aSnapshotStandsStillFromTheStopToTheContinue() {
+        String steps = "";
+        for (String step : List.of("stop", "devices", "memory", "disk", "continue", "commit")) {
+            steps += "sandglass_step_seconds_count{step=\"snapshot_" + step + "\"} 1\n";
+            steps += "sandglass_step_seconds_sum{step=\"snapshot_" + step + "\"} 0.01\n";
+        }
+        assertThat(SnapshotStops.standing(StepTimes.parse(steps))).hasValue(Duration.ofMillis(50));
+        assertThat(SnapshotStops.standing(StepTimes.parse(steps.replace("} 1\n", "} 2\n"))))
+                .isEmpty();
+    }
+
+    @Test
+    void thePoolsGaugeIsRead() {
+        assertThat(Pool.ready("# TYPE sandglass_pool_ready gauge\nsandglass_pool_ready 3.0\n"))
+                .isEqualTo(3);
+        assertThat(Pool.ready("sandglass_pool_ready{host=\"a\",} 2.0\n")).isEqualTo(2);
+        assertThat(Pool.ready("")).isZero();
+    }
+
+    @Test
+    void aSandboxsFilesAreCountedByTheirBlocksAndItsMachineIsFound(@TempDir Path home) throws IOException {
+        Path directory = Files.createDirectories(home.resolve("sandboxes/sb1/memory"));
+        Files.write(directory.resolve("generation"), new byte[100_000]);
+        try (var sparse =
+                new java.io.RandomAccessFile(directory.resolve("sparse").toFile(), "rw")) {
+            sparse.setLength(1 << 30);
+        }
+        HostFiles files = new HostFiles(home);
+        assertThat(files.allocatedBytes("sb1")).isBetween(100_000L, 200_000L);
+        assertThat(files.machine("sb1")).isEmpty();
+        String machine = "vm" + "0a".repeat(10);
+        Files.writeString(home.resolve("sandboxes/sb1/ledger.json"), "{\"machine\":{\"name\":\"" + machine + "\"}}");
+        assertThat(files.machine("sb1")).hasValue(machine);
+    }
+
+    @Test
+    void troublesAreWhatWasLoggedSince(@TempDir Path home) throws IOException {
+        Path log = Files.createDirectories(home.resolve("log")).resolve("sandglass.log");
+        Files.writeString(log, "2026-01-01T00:00:00.000 WARN  [x] A: before\n");
+        HostFiles files = new HostFiles(home);
+        long length = files.logLength();
+        Files.writeString(
+                log,
+                "2026-01-01T00:00:01.000 INFO  [x] A: fine\n2026-01-01T00:00:01.000 ERROR [x] A: after\n",
+                java.nio.file.StandardOpenOption.APPEND);
+        assertThat(files.troublesSince(length)).containsExactly("2026-01-01T00:00:01.000 ERROR [x] A: after");
+    }
+
+    @Test
     void memoryIsThatOfProcessesWithASandboxOnTheirCommandLine(@TempDir Path proc) throws IOException {
         process(proc, 10, "qemu\0-name\0abc-sb1111", 100);
         process(proc, 11, "sh\0supervise\0abc-sb1111", 7);
