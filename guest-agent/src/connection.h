@@ -34,6 +34,7 @@ struct connection {
     bool corked;             // ExecStarted waits a moment for output and exit, to leave with them in one packet
     struct exec *exec;       // in EXEC
     int64_t freeze_deadline;
+    int64_t freeze_poll;
 };
 
 int connection_listen(const char *address, uint16_t port);

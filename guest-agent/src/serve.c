@@ -14,7 +14,13 @@
 // The C library makes this a macro; the protocol has a field of that name.
 #undef stdin
 
-enum { FREEZE_POLL_MILLIS = 2, FREEZE_MILLIS_MAX = 60000, SIGNAL_MAX = 64, EXECS_CHUNK = 64 << 10 };
+enum {
+    FREEZE_POLL_MILLIS = 1,  // at first; twice as long each time
+    FREEZE_POLL_MILLIS_MAX = 16,
+    FREEZE_MILLIS_MAX = 60000,
+    SIGNAL_MAX = 64,
+    EXECS_CHUNK = 64 << 10,
+};
 
 typedef struct connection Connection;
 
@@ -81,11 +87,18 @@ static void serve_freeze_result(Connection *c, int state) {
         REFUSE(c, Failure_Code_INTERNAL, "not all user processes could be frozen in time");
 }
 
+static void look_at_freezing(struct timer *timer);
+
+static void look_again(Connection *c) {
+    timer_start(&c->timer, c->freeze_poll, look_at_freezing);
+    c->freeze_poll = c->freeze_poll < FREEZE_POLL_MILLIS_MAX ? 2 * c->freeze_poll : FREEZE_POLL_MILLIS_MAX;
+}
+
 static void look_at_freezing(struct timer *timer) {
     Connection *c = CONTAINER_OF(timer, Connection, timer);
     int state = cgroup_frozen_state();
     if (state == 0 && clock_millis() < c->freeze_deadline) {
-        timer_start(&c->timer, FREEZE_POLL_MILLIS, look_at_freezing);
+        look_again(c);
         return;
     }
     c->state = IDLE;
@@ -107,8 +120,9 @@ static void serve_freeze(Connection *c, const Request *request) {
         return;
     }
     c->freeze_deadline = clock_millis() + timeout;
+    c->freeze_poll = FREEZE_POLL_MILLIS;
     connection_suspend(c, FREEZING);
-    timer_start(&c->timer, FREEZE_POLL_MILLIS, look_at_freezing);
+    look_again(c);
 }
 
 static void serve_thaw(Connection *c) {
