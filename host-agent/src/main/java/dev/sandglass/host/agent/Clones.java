@@ -36,13 +36,16 @@ final class Clones {
     /**
      * A machine that no sandbox has taken. Its template stays open until the lease is closed.
      *
+     * @param snapshot it is of one, so it may have processes that are held
      * @param state becomes the sandbox's folder
      */
-    record Clone(Shape shape, String template, boolean booted, LiveMachine machine, Path state, Templates.Lease lease) {
-        Clone with(LiveMachine other) {
-            return new Clone(shape, template, booted, other, state, lease);
-        }
-    }
+    record Clone(
+            boolean snapshot,
+            String template,
+            boolean booted,
+            LiveMachine machine,
+            Path state,
+            Templates.Lease lease) {}
 
     /**
      * What clones of a shape are made from; freezes its template if that does not exist yet.
@@ -93,7 +96,7 @@ final class Clones {
                             deadline);
             scope.handOver();
             return new Clone(
-                    shape,
+                    snapshot.isPresent(),
                     template.id(),
                     snapshot.map(Snapshots.Content::booted).orElse(false),
                     machine,

@@ -38,9 +38,13 @@ record Parts(
         return sandbox.memory(() -> memory(ledger.directory(entry.id()), template, entry.booted(), entry.memoryMb()));
     }
 
-    /** Gives a guest its time, its randomness, its name and its token, and only then lets its processes go on. */
-    void renew(GuestClient guest, byte[] token, String hostname, Deadline deadline) {
-        guest.renew(new Renewal(token, InstantSource.system(), Secrets.entropy(), hostname, true), deadline);
+    /**
+     * Gives a guest its time, its randomness, its name and its token.
+     *
+     * @param thaw whether it has processes that are held: they go on when all of that is right
+     */
+    void renew(GuestClient guest, byte[] token, String hostname, boolean thaw, Deadline deadline) {
+        guest.renew(new Renewal(token, InstantSource.system(), Secrets.entropy(), hostname, thaw), deadline);
     }
 
     /**
@@ -55,7 +59,7 @@ record Parts(
             machine.vm().continueVcpus(deadline);
         }
         GuestClient guest = new GuestClient(Machines.guestAddress(machine.slot()), token);
-        renew(guest, token, sandbox.id().value(), deadline);
+        renew(guest, token, sandbox.id().value(), true, deadline);
         return machine.with(guest);
     }
 

@@ -106,7 +106,9 @@ final class Pause {
             SavedMemory memory = parts.memory(sandbox, lease.template());
             parts.steps()
                     .run(Step.PAUSE_FREEZE, name, () -> freeze(live.machine().guest(), name));
-            live.machine().guest().close();
+            live.machine()
+                    .guest()
+                    .closeConnections("The sandbox is being paused; what runs in it goes on when it is resumed.");
             parts.steps().run(Step.PAUSE_STOP, name, () -> vm.stopVcpus(deadline));
             try (Draft draft = parts.steps().call(Step.PAUSE_DEVICES, name, () -> begin(memory, vm, deadline))) {
                 Draft.Saved saved = parts.steps().call(Step.PAUSE_MEMORY, name, () -> SavedMemory.savePages(draft, vm));

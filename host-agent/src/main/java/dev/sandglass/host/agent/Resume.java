@@ -144,7 +144,7 @@ final class Resume {
         String name = sandbox.id().value();
         try {
             parts.steps().run(Step.RESUME_CONTINUE, name, () -> machine.vm().continueVcpus(deadline));
-            parts.steps().run(Step.RESUME_RENEW, name, () -> parts.renew(machine.guest(), token, name, deadline));
+            parts.steps().run(Step.RESUME_RENEW, name, () -> parts.renew(machine.guest(), token, name, true, deadline));
             Ledger.Entry running = sandbox.entry().with(new SandboxState.Running(resuming.machine()));
             parts.steps()
                     .run(Step.RESUME_ACKNOWLEDGE, name, () -> parts.ledger().write(running));
@@ -215,7 +215,7 @@ final class Resume {
                             () -> GuestClient.awaitReady(
                                     Machines.guestAddress(machine.slot()), Templates.FIRST_TOKEN, deadline));
             LiveMachine ready = machine.with(guest);
-            parts.renew(guest, token, name, deadline);
+            parts.renew(guest, token, name, false, deadline);
             Ledger.Entry running = entry.with(new SandboxState.Running(ready.recorded(token)));
             parts.steps().run(Step.BOOT_ACKNOWLEDGE, name, () -> parts.ledger().write(running));
             Sandbox.Live live = new Sandbox.Live(ready, promise);

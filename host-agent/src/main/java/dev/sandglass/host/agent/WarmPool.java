@@ -252,7 +252,7 @@ final class WarmPool implements AutoCloseable {
             clone = source.make(deadline);
         }
         try {
-            parts.steps().run(Step.MACHINE_WARM, clone.machine().name(), () -> warm(clone.machine(), deadline));
+            parts.steps().run(Step.MACHINE_WARM, clone.machine().name(), () -> warm(clone, deadline));
             return clone;
         } catch (RuntimeException failure) {
             discard(clone);
@@ -260,11 +260,13 @@ final class WarmPool implements AutoCloseable {
         }
     }
 
-    private void warm(LiveMachine machine, Deadline deadline) {
+    private void warm(Clones.Clone clone, Deadline deadline) {
+        LiveMachine machine = clone.machine();
         machine.vm().continueVcpus(deadline);
         GuestClient guest = machine.guest();
-        parts.renew(guest, Secrets.guestToken(), "", deadline);
-        for (List<String> command : WARM_UP) {
+        parts.renew(guest, Secrets.guestToken(), "", false, deadline);
+        // What a snapshot holds must not run before it is somebody's, and then nothing else can.
+        for (List<String> command : clone.snapshot() ? List.<List<String>>of() : WARM_UP) {
             guest.exec(
                     StartExec.newBuilder()
                             .setExecId(ExecId.random().value())
