@@ -24,6 +24,7 @@ import dev.sandglass.control.http.WebServer;
 import dev.sandglass.control.idempotency.StoredAnswers;
 import dev.sandglass.control.observe.Telemetry;
 import dev.sandglass.control.sandbox.SandboxFeature;
+import dev.sandglass.control.snapshot.SnapshotFeature;
 import java.net.InetSocketAddress;
 import java.time.Clock;
 import java.util.ArrayDeque;
@@ -68,8 +69,9 @@ final class Wiring implements AutoCloseable {
                     hostStore,
                     new Placement(configuration.memoryOvercommit()),
                     configuration.quota(),
-                    (team, name) -> Optional.empty(),
+                    SnapshotFeature.templates(database.jdbi(), answers),
                     telemetry));
+            SnapshotFeature snapshots = SnapshotFeature.wire(database.jdbi(), answers, hosts, sandboxes);
             ExecSockets execSockets = own(new ExecSockets(sandboxes.sandboxes()));
             ExecResource execs = new ExecResource(
                     sandboxes.sandboxes(),
@@ -97,6 +99,7 @@ final class Wiring implements AutoCloseable {
             routes.addAll(accounts.routes());
             routes.addAll(apiKeys.routes());
             routes.addAll(sandboxes.routes());
+            routes.addAll(snapshots.routes());
             routes.addAll(execs.routes());
             routes.addAll(files.routes());
             routes.addAll(system.routes());

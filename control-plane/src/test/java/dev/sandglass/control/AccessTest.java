@@ -119,6 +119,25 @@ final class AccessTest {
                         "{\"metadata\":{\"a\":\"" + "x".repeat(1025) + "\"}}",
                         "{\"metadata\":\"x\"}"));
         bad.put(
+                "POST /v1/snapshots",
+                with(
+                        notAnObject,
+                        "",
+                        "{}",
+                        "{\"sandbox_id\":\"\"}",
+                        "{\"sandbox_id\":7}",
+                        "{\"sandbox_id\":\"" + "x".repeat(65) + "\"}",
+                        "{\"sandbox_id\":\"sb0\",\"name\":\"\"}",
+                        "{\"sandbox_id\":\"sb0\",\"name\":\"../a\"}",
+                        "{\"sandbox_id\":\"sb0\",\"name\":\".a\"}",
+                        "{\"sandbox_id\":\"sb0\",\"name\":\"a b\"}",
+                        "{\"sandbox_id\":\"sb0\",\"name\":\"a\\u0000\"}",
+                        "{\"sandbox_id\":\"sb0\",\"name\":\"é\"}",
+                        "{\"sandbox_id\":\"sb0\",\"name\":\"" + "x".repeat(65) + "\"}",
+                        "{\"sandbox_id\":\"sb0\",\"name\":7}",
+                        "{\"sandbox_id\":\"sb0\",\"pause\":1}",
+                        "{\"sandbox_id\":\"sb0\",\"pause\":\"true\"}"));
+        bad.put(
                 "POST /v1/sandboxes/{id}/resume",
                 with(notAnObject, "{\"cold\":1}", "{\"cold\":\"true\"}", "{\"cold\":[]}"));
         bad.put(
@@ -186,6 +205,10 @@ final class AccessTest {
                     "?metadata.=x",
                     "?metadata.a%00=x",
                     "?metadata.a=%00"),
+            "GET /v1/snapshots",
+            List.of("?type=", "?type=nonsense", "?type=BASE"),
+            "POST /v1/snapshots",
+            List.of("?overwrite=", "?overwrite=1"),
             "GET /v1/sandboxes/{id}/files",
             List.of("", "?path=", "?path=x", "?path=/%00"),
             "DELETE /v1/sandboxes/{id}/files",
@@ -202,6 +225,8 @@ final class AccessTest {
             "GET /v1/me",
             "GET /v1/api-keys",
             "DELETE /v1/api-keys/{id}",
+            "GET /v1/snapshots/{name}",
+            "DELETE /v1/snapshots/{name}",
             "GET /v1/sandboxes/{id}",
             "DELETE /v1/sandboxes/{id}",
             "POST /v1/sandboxes/{id}/ping",
@@ -221,6 +246,7 @@ final class AccessTest {
     private String path(Route route, String id) {
         return route.path()
                 .replace("{id}", id)
+                .replace("{name}", "some-name")
                 .replace("{exec_id}", ExecId.random().value());
     }
 

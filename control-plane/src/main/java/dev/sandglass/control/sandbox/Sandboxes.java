@@ -107,6 +107,11 @@ public final class Sandboxes {
         activity.of(id);
     }
 
+    /** Its host refused work on it: the row says what its host does when this returns. */
+    public void refused(Sandbox sandbox) {
+        operations.refused(sandbox.team(), sandbox.id());
+    }
+
     /** As {@link Operations#whilePausing}. */
     public <T> T whilePausing(Sandbox running, Supplier<T> work) {
         return operations.whilePausing(running, work);
