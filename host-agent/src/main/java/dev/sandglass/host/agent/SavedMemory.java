@@ -126,13 +126,13 @@ final class SavedMemory {
     VirtualMachine restore(Vmm vmm, MachinePlan plan, Deadline deadline) {
         requireCompatible(vmm.identity());
         try (FileDescriptor devices = Linux.open(store.requireAttachment(DEVICES), Linux.O_RDONLY, 0);
-                MemoryImage image = store.verifiedImage()) {
+                MemoryImage image = store.image()) {
             return vmm.restore(
                     plan,
                     new FrozenState(base, devices, true),
                     process -> {
                         try (ProcessMemory memory = ProcessMemory.open(process, Linux.statx(base.path()))) {
-                            long bytes = image.restore(memory::write);
+                            long bytes = image.restore(memory);
                             log.debug("machine={} memory_bytes={}", plan.name(), bytes);
                         } catch (IOException e) {
                             throw new UncheckedIOException("write the memory of the VM", e);

@@ -40,6 +40,11 @@ public final class Linux {
 
     public static final short POLLIN = 1;
 
+    /** UIO_MAXIOV. */
+    public static final int IOVEC_MAX = 1024;
+
+    private static final int SYNC_FILE_RANGE_WRITE = 2;
+
     private static final int O_CLOEXEC = 0x80000;
     private static final int MFD_CLOEXEC = 1;
     private static final int MFD_ALLOW_SEALING = 2;
@@ -91,6 +96,10 @@ public final class Linux {
     private static final MethodHandle STATX =
             function("statx", JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, ADDRESS);
     private static final MethodHandle STATFS = function("statfs", JAVA_INT, ADDRESS, ADDRESS);
+    private static final MethodHandle SYNC_FILE_RANGE =
+            function("sync_file_range", JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT);
+    private static final MethodHandle PROCESS_VM_READV = processVm("process_vm_readv");
+    private static final MethodHandle PROCESS_VM_WRITEV = processVm("process_vm_writev");
     private static final MethodHandle STRERROR = LINKER.downcallHandle(
             LINKER.defaultLookup().findOrThrow("strerror"), FunctionDescriptor.of(ADDRESS, JAVA_INT));
 
@@ -173,6 +182,38 @@ public final class Linux {
                 arena.allocateFrom(JAVA_LONG, toOffset),
                 bytes,
                 0));
+    }
+
+    /** Begins to write what is dirty of a file, so that a later fsync of several has less to wait for. */
+    public static void startWriteback(FileDescriptor file) {
+        call("sync_file_range", file.toString(), false, (arena, state) ->
+                (int) SYNC_FILE_RANGE.invokeExact(state, file.number(), 0L, 0L, SYNC_FILE_RANGE_WRITE));
+    }
+
+    /**
+     * Reads ranges of a process's memory, one behind the other. ESRCH when there is no process of this number.
+     *
+     * @param ranges {@code count} pairs of address and length, at most {@link #IOVEC_MAX}; together as long as {@code
+     *     into}
+     * @return how much was read; less when a page is not there
+     */
+    public static long processVmRead(int pid, MemorySegment ranges, int count, MemorySegment into) {
+        return processVm("process_vm_readv", PROCESS_VM_READV, pid, ranges, count, into);
+    }
+
+    /** Like {@link #processVmRead}, the other way round. */
+    public static long processVmWrite(int pid, MemorySegment ranges, int count, MemorySegment from) {
+        return processVm("process_vm_writev", PROCESS_VM_WRITEV, pid, ranges, count, from);
+    }
+
+    private static long processVm(
+            String name, MethodHandle function, int pid, MemorySegment ranges, int count, MemorySegment local) {
+        return call(name, "pid " + pid, false, (arena, state) -> {
+            MemorySegment here = arena.allocate(2 * ADDRESS.byteSize(), ADDRESS.byteAlignment());
+            here.set(ADDRESS, 0, local);
+            here.set(JAVA_LONG, ADDRESS.byteSize(), local.byteSize());
+            return (long) function.invokeExact(state, pid, here, 1L, ranges, (long) count, 0L);
+        });
     }
 
     /** An empty anonymous file in memory that can be sealed. */
@@ -380,6 +421,10 @@ public final class Linux {
                 LINKER.defaultLookup().findOrThrow(name),
                 FunctionDescriptor.of(result, arguments),
                 Linker.Option.captureCallState("errno"));
+    }
+
+    private static MethodHandle processVm(String name) {
+        return function(name, JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, JAVA_LONG, JAVA_LONG);
     }
 
     private static MethodHandle variadic(String name, int fixed, MemoryLayout result, MemoryLayout... arguments) {

@@ -9,7 +9,7 @@ import java.nio.channels.FileChannel;
 final class Channels {
     /**
      * Of guest memory read or written at a time: large enough that a call's cost does not count, small enough for a
-     * processor's cache. A multiple of {@link Checksums#BLOCK_BYTES}.
+     * processor's cache.
      */
     static final int BUFFER_BYTES = 1 << 20;
 

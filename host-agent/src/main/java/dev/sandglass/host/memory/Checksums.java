@@ -1,10 +1,7 @@
 package dev.sandglass.host.memory;
 
-import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
-import java.util.Arrays;
 import java.util.zip.CRC32C;
 
 /**
@@ -13,14 +10,14 @@ import java.util.zip.CRC32C;
  * directory could replace both anyway. Little-endian:
  *
  * <pre>
- *  0  version u64 = 1        28  for each 64 KiB of the diff, the last may be shorter: its CRC-32C u32
+ *  0  version u64 = 1        28  for each page of the diff: its CRC-32C u32
  *  8  header bytes u64       ..  CRC-32C of all before, u32
  * 16  header CRC-32C u32
  * 20  diff bytes u64
  * </pre>
  */
 final class Checksums {
-    static final int BLOCK_BYTES = 64 << 10;
+    static final int BLOCK_BYTES = Header.BLOCK_BYTES;
 
     private static final long VERSION = 1;
     private static final int FIXED_BYTES = 28;
@@ -79,7 +76,7 @@ final class Checksums {
         for (int i = 0; i < blocks.length; i++) {
             blocks[i] = bytes.getInt();
         }
-        if (diffBytes < 0 || blocks.length != (diffBytes + BLOCK_BYTES - 1) / BLOCK_BYTES) {
+        if (diffBytes < 0 || diffBytes % BLOCK_BYTES != 0 || blocks.length != diffBytes / BLOCK_BYTES) {
             throw new Damage("was altered");
         }
         return new Checksums(headerBytes, headerChecksum, diffBytes, blocks);
@@ -96,25 +93,28 @@ final class Checksums {
         requireLength(found, diffBytes);
     }
 
-    /** Reads all of it. */
-    void requireDiff(FileChannel diff) throws IOException, Damage {
-        requireDiffLength(diff.size());
-        ByteBuffer buffer = Channels.buffer(diffBytes);
-        for (long at = 0; at < diffBytes; at += Channels.BUFFER_BYTES) {
-            Channels.read(diff, at, buffer.clear().limit((int) Math.min(Channels.BUFFER_BYTES, diffBytes - at)));
-            int first = (int) (at / BLOCK_BYTES);
-            int[] found = ofBlocks(buffer.flip());
-            if (!Arrays.equals(found, 0, found.length, blocks, first, first + found.length)) {
-                throw new Damage("was altered between byte " + at + " and " + (at + buffer.limit()));
+    /** @param storage where in the diff {@code pages} are from; they are not consumed */
+    void requirePages(long storage, ByteBuffer pages) throws Damage {
+        int block = Math.toIntExact(storage / BLOCK_BYTES);
+        CRC32C checksum = new CRC32C();
+        for (int at = 0; at < pages.remaining(); at += BLOCK_BYTES) {
+            checksum.reset();
+            checksum.update(pages.slice(pages.position() + at, BLOCK_BYTES));
+            if (block >= blocks.length || (int) checksum.getValue() != blocks[block]) {
+                throw new Damage("was altered at byte " + (storage + at));
             }
+            block++;
         }
     }
 
+    /** Of whole pages. */
     static int[] ofBlocks(ByteBuffer bytes) {
-        int[] blocks = new int[(bytes.remaining() + BLOCK_BYTES - 1) / BLOCK_BYTES];
+        int[] blocks = new int[bytes.remaining() / BLOCK_BYTES];
+        CRC32C checksum = new CRC32C();
         for (int i = 0; i < blocks.length; i++) {
-            int from = bytes.position() + i * BLOCK_BYTES;
-            blocks[i] = of(bytes.slice(from, Math.min(BLOCK_BYTES, bytes.limit() - from)));
+            checksum.reset();
+            checksum.update(bytes.slice(bytes.position() + i * BLOCK_BYTES, BLOCK_BYTES));
+            blocks[i] = (int) checksum.getValue();
         }
         return blocks;
     }

@@ -18,37 +18,81 @@ final class Comparison {
         void changed(long page, ByteBuffer content) throws IOException;
     }
 
-    private Comparison() {}
-
-    /** Shows the changed ones of {@code pages} to {@code sink}; returns how many pages were compared. */
-    static long changedPages(PrivateMemory memory, BitSet pages, MemoryImage held, Sink sink) throws IOException {
-        ByteBuffer now = Channels.buffer(memory.bytes());
-        ByteBuffer before = Channels.buffer(memory.bytes());
-        int pagesMax = Channels.BUFFER_BYTES / Header.BLOCK_BYTES;
-        int next = pages.nextSetBit(0);
-        while (next >= 0) {
-            int end = Math.min(pages.nextClearBit(next), next + pagesMax);
-            int length = (end - next) * Header.BLOCK_BYTES;
-            long offset = (long) next * Header.BLOCK_BYTES;
-            memory.read(offset, now.clear().limit(length));
-            held.read(offset, before.clear().limit(length));
-            compare(next, now.flip(), before.flip(), sink);
-            next = pages.nextSetBit(end);
-        }
-        return pages.cardinality();
+    /** A piece of the private pages, and which of them differ. */
+    private static final class Piece {
+        private final ByteBuffer now = ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES);
+        private final ByteBuffer before = ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES);
+        private final int[] changed = new int[PageRuns.PIECE_BYTES / Header.BLOCK_BYTES];
+        private final int[] changedIndexes = new int[PageRuns.PIECE_BYTES / Header.BLOCK_BYTES];
+        private int changedCount;
     }
 
-    private static void compare(long firstPage, ByteBuffer now, ByteBuffer before, Sink sink) throws IOException {
+    private final PrivateMemory memory;
+    private final BitSet pages;
+    private final MemoryImage held;
+    private final int count;
+    private final int[] firsts;
+
+    private Comparison(PrivateMemory memory, BitSet pages, MemoryImage held) {
+        this.memory = memory;
+        this.pages = pages;
+        this.held = held;
+        this.count = pages.cardinality();
+        this.firsts = PageRuns.pieces(pages);
+    }
+
+    /**
+     * Shows the changed ones of {@code pages} to {@code sink}, on this thread.
+     *
+     * @throws Damage if what is held of a page that differs is not what was written
+     */
+    static void changedPages(PrivateMemory memory, BitSet pages, MemoryImage held, Sink sink)
+            throws IOException, Damage {
+        Comparison comparison = new Comparison(memory, pages, held);
+        Pipeline.run(comparison.firsts.length, Piece::new, comparison::compare, (index, piece) -> {
+            for (int i = 0; i < piece.changedCount; i++) {
+                sink.changed(
+                        piece.changed[i],
+                        piece.now.slice(piece.changedIndexes[i] * Header.BLOCK_BYTES, Header.BLOCK_BYTES));
+            }
+        });
+        memory.requirePresent();
+    }
+
+    private void compare(int index, Piece piece) throws IOException, Damage {
+        int length = PageRuns.pieceBytes(count, index);
+        int first = firsts[index];
+        memory.readPages(pages, first, piece.now.clear().limit(length));
+        readHeld(first, piece.before.clear().limit(length));
+        ByteBuffer now = piece.now.flip();
+        ByteBuffer before = piece.before.flip();
+        piece.changedCount = 0;
+        int page = first;
+        int pageIndex = 0;
         int at = 0;
-        while (at < now.limit()) {
+        while (at < length) {
             int equal = now.position(at).mismatch(before.position(at));
             if (equal < 0) {
-                return;
+                break;
             }
-            int index = (at + equal) / Header.BLOCK_BYTES;
-            int offset = index * Header.BLOCK_BYTES;
-            sink.changed(firstPage + index, now.slice(offset, Header.BLOCK_BYTES));
+            for (int differing = (at + equal) / Header.BLOCK_BYTES; pageIndex < differing; pageIndex++) {
+                page = pages.nextSetBit(page + 1);
+            }
+            int offset = pageIndex * Header.BLOCK_BYTES;
+            held.requirePage(page, before.slice(offset, Header.BLOCK_BYTES));
+            piece.changed[piece.changedCount] = page;
+            piece.changedIndexes[piece.changedCount] = pageIndex;
+            piece.changedCount++;
             at = offset + Header.BLOCK_BYTES;
+        }
+    }
+
+    /** A file that cannot be read is worth no more than one with something else in it. */
+    private void readHeld(int first, ByteBuffer into) throws Damage {
+        try {
+            held.readPages(pages, first, into);
+        } catch (IOException e) {
+            throw new Damage("a file of it cannot be read: " + e.getMessage());
         }
     }
 
@@ -64,8 +108,11 @@ final class Comparison {
             while (from < end) {
                 int set = pages.nextSetBit(from);
                 int to = set < 0 ? end : Math.min(set, end);
-                reverted.addAll(Entries.between(
-                        base.entries(), (long) from * Header.BLOCK_BYTES, (long) to * Header.BLOCK_BYTES));
+                Entries.between(base.entries(), (long) from * Header.BLOCK_BYTES, (long) to * Header.BLOCK_BYTES)
+                        .stream()
+                        .filter(below ->
+                                !(entry.build().isZeroFill() && below.build().isZeroFill()))
+                        .forEach(reverted::add);
                 from = pages.nextClearBit(to);
             }
         }

@@ -94,7 +94,11 @@ final class DiffWriter implements AutoCloseable {
         }
     }
 
-    private void flush() {
+    /** All that was appended is in the file, not yet on disk. */
+    void flush() {
+        if (buffer.position() == 0) {
+            return;
+        }
         buffer.flip();
         int[] more = Checksums.ofBlocks(buffer);
         if (blockCount + more.length > blocks.length) {
@@ -109,11 +113,8 @@ final class DiffWriter implements AutoCloseable {
         buffer.clear();
     }
 
-    /** All is on disk afterwards. */
-    void finish() {
-        if (buffer.position() > 0) {
-            flush();
-        }
+    /** All that was flushed is on disk afterwards. */
+    void sync() {
         Linux.fsync(file);
     }
 

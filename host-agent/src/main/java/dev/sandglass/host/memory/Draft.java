@@ -1,7 +1,9 @@
 package dev.sandglass.host.memory;
 
+import dev.sandglass.host.linux.FileDescriptor;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.linux.LinuxException;
+import dev.sandglass.host.linux.Scope;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -11,6 +13,8 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A generation in the making, in a temporary directory: its pages, by {@link #save} or {@link #append}, and whatever
@@ -25,12 +29,16 @@ public final class Draft implements AutoCloseable {
     /** An attachment is read in one piece. */
     private static final long ATTACHMENT_BYTES_MAX = 64 << 20;
 
+    private static final Logger LOG = LoggerFactory.getLogger(Draft.class);
+
     private final GenerationStore store;
     private final Header parent;
     private final BuildId build;
     private final Path directory;
-    private final DiffWriter diff;
+    private final DiffWriter.Cache cache;
+    private DiffWriter diff;
     private List<Entry> reverted = List.of();
+    private boolean replacesAll;
     private boolean committed;
     private boolean closed;
 
@@ -50,7 +58,12 @@ public final class Draft implements AutoCloseable {
         this.parent = parent;
         this.build = build;
         this.directory = directory;
-        this.diff = new DiffWriter(directory.resolve(DIFF), build, parent.memoryBytes(), cache);
+        this.cache = cache;
+        this.diff = newDiff();
+    }
+
+    private DiffWriter newDiff() throws IOException {
+        return new DiffWriter(directory.resolve(DIFF), build, parent.memoryBytes(), cache);
     }
 
     public BuildId build() {
@@ -67,7 +80,8 @@ public final class Draft implements AutoCloseable {
     }
 
     /**
-     * Writes everything of a stopped guest's memory that the generations do not hold yet.
+     * Writes everything of a stopped guest's memory that the generations do not hold yet. Where they turn out to be
+     * damaged, it is written in full and takes their place: the guest has all of it.
      *
      * @param memory must be as it is until this returns
      */
@@ -76,19 +90,40 @@ public final class Draft implements AutoCloseable {
             throw new IllegalArgumentException(
                     "a guest of " + memory.bytes() + " bytes on a base of " + parent.memoryBytes());
         }
-        try (MemoryImage held = store.image(parent)) {
+        try {
             BitSet pages = memory.privatePages();
-            long[] changed = new long[1];
-            long compared = Comparison.changedPages(memory, pages, held, (page, content) -> {
-                append(page, content);
-                changed[0]++;
-            });
-            reverted = Comparison.reverted(pages, parent, held.baseHeader());
-            long revertedBytes = reverted.stream().mapToLong(Entry::length).sum();
-            return new Saved(compared, changed[0], revertedBytes / Header.BLOCK_BYTES, diff.bytes());
-        } catch (IOException e) {
-            throw GenerationStore.failed("compare the sandbox's memory with what is saved", e);
+            try (MemoryImage held = store.heldImage(parent)) {
+                return save(memory, pages, held);
+            } catch (Damage e) {
+                LOG.warn("Saving memory in full, since what {} holds is damaged: {}", directory.getParent(), e.what());
+            }
+            try (MemoryImage base = store.baseImage()) {
+                startAnew();
+                return save(memory, pages, base);
+            }
+        } catch (Damage e) {
+            throw new IllegalStateException("a base has no checksums", e);
+        } catch (IOException | LinuxException e) {
+            throw GenerationStore.failed("save the sandbox's memory", e);
         }
+    }
+
+    private Saved save(PrivateMemory memory, BitSet pages, MemoryImage held) throws IOException, Damage {
+        long[] changed = new long[1];
+        Comparison.changedPages(memory, pages, held, (page, content) -> {
+            diff.append(page, content);
+            changed[0]++;
+        });
+        reverted = Comparison.reverted(pages, held.header(), held.baseHeader());
+        long revertedBytes = reverted.stream().mapToLong(Entry::length).sum();
+        return new Saved(pages.cardinality(), changed[0], revertedBytes / Header.BLOCK_BYTES, diff.bytes());
+    }
+
+    private void startAnew() throws IOException {
+        diff.close();
+        Files.deleteIfExists(directory.resolve(DIFF));
+        diff = newDiff();
+        replacesAll = true;
     }
 
     /**
@@ -120,16 +155,20 @@ public final class Draft implements AutoCloseable {
 
     void finishDiff() {
         try {
-            diff.finish();
+            diff.flush();
         } catch (LinuxException e) {
             throw GenerationStore.failed("save the sandbox's memory", e);
         }
         store.reached(StoreStep.DIFF_WRITTEN);
     }
 
-    /** The header on top of {@code current}, which has the content that this draft was compared with. */
-    Header headerOn(Header current) {
-        List<Entry> entries = Entries.overlay(Entries.overlay(current.entries(), reverted), diff.entries());
+    /**
+     * The header on top of {@code current}, which has the content that this draft was compared with, unless that was
+     * {@code base} alone.
+     */
+    Header headerOn(Header current, Header base) {
+        List<Entry> below = replacesAll ? base.entries() : Entries.overlay(current.entries(), reverted);
+        List<Entry> entries = Entries.overlay(below, diff.entries());
         return new Header(current.memoryBytes(), current.generation() + 1, build, current.base(), entries);
     }
 
@@ -143,18 +182,18 @@ public final class Draft implements AutoCloseable {
                 Entries.overlay(current.entries(), diff.entries()));
     }
 
-    /** All but the manifest: files and names on disk. */
+    /** All its files are there, not yet on disk. */
     Manifest.Generation seal(Header header) throws IOException {
         byte[] encoded = header.encode();
-        writeAndSync(directory.resolve(HEADER), encoded);
+        Files.write(directory.resolve(HEADER), encoded, StandardOpenOption.CREATE_NEW);
         store.reached(StoreStep.HEADER_WRITTEN);
         byte[] checksums = Checksums.of(encoded, diff.bytes(), diff.blocks()).encode();
-        writeAndSync(directory.resolve(CHECKSUMS), checksums);
+        Files.write(directory.resolve(CHECKSUMS), checksums, StandardOpenOption.CREATE_NEW);
         store.reached(StoreStep.CHECKSUMS_WRITTEN);
         return new Manifest.Generation(build, Checksums.of(ByteBuffer.wrap(checksums)));
     }
 
-    List<Manifest.Attachment> syncAttachments() throws IOException {
+    List<Manifest.Attachment> attachments() throws IOException {
         List<Manifest.Attachment> attachments = new ArrayList<>();
         try (var files = Files.newDirectoryStream(directory)) {
             for (Path file : files) {
@@ -165,19 +204,37 @@ public final class Draft implements AutoCloseable {
                 if (!Manifest.isAttachmentName(name) || !Files.isRegularFile(file)) {
                     throw new IllegalStateException("cannot be an attachment: " + name);
                 }
-                attachments.add(syncAttachment(name, file));
+                attachments.add(attachment(name, file));
             }
         }
-        Linux.fsyncDirectory(directory);
-        store.reached(StoreStep.DRAFT_SYNCED);
         return attachments;
     }
 
-    private static Manifest.Attachment syncAttachment(String name, Path file) throws IOException {
-        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-            channel.force(true);
+    private static Manifest.Attachment attachment(String name, Path file) throws IOException {
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
             return new Manifest.Attachment(name, channel.size(), checksumOf(channel, channel.size()));
         }
+    }
+
+    /**
+     * Files, names and {@code others} are on disk afterwards. All writing is begun before anything is waited for: one
+     * commit of the file system's journal then serves for all.
+     */
+    void sync(List<Manifest.Attachment> attachments, List<Path> others) {
+        List<Path> paths = new ArrayList<>(List.of(directory.resolve(HEADER), directory.resolve(CHECKSUMS)));
+        attachments.forEach(attachment -> paths.add(directory.resolve(attachment.name())));
+        paths.addAll(others);
+        try (Scope opened = Scope.open("sync a generation")) {
+            List<FileDescriptor> files = new ArrayList<>();
+            for (Path path : paths) {
+                FileDescriptor file = opened.own(Linux.open(path, Linux.O_RDONLY, 0));
+                Linux.startWriteback(file);
+                files.add(file);
+            }
+            diff.sync();
+            files.forEach(Linux::fsync);
+        }
+        Linux.fsyncDirectory(directory);
     }
 
     static int checksumOf(FileChannel file, long bytes) throws IOException {
@@ -189,21 +246,18 @@ public final class Draft implements AutoCloseable {
         return Checksums.of(content.flip());
     }
 
-    private static void writeAndSync(Path file, byte[] content) throws IOException {
-        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-            Channels.write(channel, ByteBuffer.wrap(content));
-            channel.force(true);
-        }
-    }
-
     @Override
     public void close() {
         if (closed) {
             return;
         }
         closed = true;
-        try (diff) {
-            store.abandon(this);
+        try {
+            try {
+                diff.close();
+            } finally {
+                store.abandon(this);
+            }
         } catch (IOException e) {
             throw GenerationStore.failed("give an unfinished generation up", e);
         }

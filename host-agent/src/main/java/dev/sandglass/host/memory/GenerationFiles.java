@@ -51,6 +51,16 @@ record GenerationFiles(Path directory, Base base) {
         }
     }
 
+    /** Without looking at what it says. */
+    void requireHeaderBytes(Manifest.Generation generation, Checksums checksums) throws IOException, Damage {
+        byte[] encoded = readFile(generation.build(), Draft.HEADER);
+        try {
+            checksums.requireHeader(encoded);
+        } catch (Damage e) {
+            throw of(generation.build(), Draft.HEADER, e);
+        }
+    }
+
     Header requireHeader(Manifest.Generation generation, Checksums checksums) throws IOException, Damage {
         byte[] encoded = readFile(generation.build(), Draft.HEADER);
         try {
@@ -81,9 +91,27 @@ record GenerationFiles(Path directory, Base base) {
         }
     }
 
-    static void requireDiff(BuildId build, Checksums checksums, FileChannel diff) throws IOException, Damage {
+    static void requirePages(BuildId build, Checksums checksums, long storage, ByteBuffer pages) throws Damage {
         try {
-            checksums.requireDiff(diff);
+            checksums.requirePages(storage, pages);
+        } catch (Damage e) {
+            throw of(build, Draft.DIFF, e);
+        }
+    }
+
+    /** It has its length; its content is checked as it is read. */
+    FileChannel openDiff(BuildId build, Checksums checksums) throws IOException, Damage {
+        try {
+            FileChannel diff = FileChannel.open(file(build, Draft.DIFF), StandardOpenOption.READ);
+            try {
+                checksums.requireDiffLength(diff.size());
+                return diff;
+            } catch (Damage e) {
+                diff.close();
+                throw e;
+            }
+        } catch (NoSuchFileException e) {
+            throw of(build, Draft.DIFF, new Damage("is missing"));
         } catch (Damage e) {
             throw of(build, Draft.DIFF, e);
         }

@@ -4,14 +4,13 @@ import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.DurableFile;
+import dev.sandglass.host.linux.Errno;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.linux.LinuxException;
 import dev.sandglass.host.linux.Scope;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileAttribute;
@@ -24,6 +23,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -33,11 +33,15 @@ import org.slf4j.LoggerFactory;
  * <pre>
  * manifest                                  which of the others count; replaced by rename, so always old or new
  * UUID/{header,diff,checksums}              one generation; the newest also has the attachments
- * .draft-UUID/                              one in the making
  * </pre>
  *
- * What no manifest names is removed when the store is opened, so a process may end at any moment. A generation that no
- * page of the newest header comes from any more is dropped. Thread-safe; one store at a time per directory.
+ * A generation counts when the manifest names it. What no manifest names is removed when the store is opened, so a
+ * process may end at any moment. A generation that no page of the newest header comes from any more is dropped. Files
+ * are never changed once they count, so others may share them by hard links. Thread-safe; one store at a time per
+ * directory.
+ *
+ * <p>A damaged store says so to everybody who wants what it holds; only what is saved next from a live guest replaces
+ * it.
  */
 public final class GenerationStore {
     /** So many generations should become one, in the background. */
@@ -47,7 +51,7 @@ public final class GenerationStore {
     private static final int GENERATIONS_MAX = 32;
 
     private static final String MANIFEST = "manifest";
-    private static final String DRAFT_PREFIX = ".draft-";
+    private static final String NEW_MANIFEST = "." + MANIFEST + ".new";
 
     private static final FileAttribute<Set<PosixFilePermission>> ROOT_ONLY =
             PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
@@ -65,14 +69,24 @@ public final class GenerationStore {
     @GuardedBy("this")
     private Header header;
 
-    private GenerationStore(Path directory, Base base, StoreStep.Observer observer, Manifest manifest)
-            throws IOException, Damage {
+    @GuardedBy("this")
+    private @Nullable Damage damage;
+
+    private GenerationStore(Path directory, Base base, StoreStep.Observer observer) throws IOException {
         this.directory = directory;
         this.base = base;
         this.files = new GenerationFiles(directory, base);
         this.observer = observer;
-        this.manifest = manifest;
-        this.header = files.newestHeader(manifest);
+        this.manifest = Manifest.empty(base);
+        this.header = base.header();
+        try {
+            Manifest found = readOrBegin(directory, base);
+            this.header = files.newestHeader(found);
+            this.manifest = found;
+        } catch (Damage e) {
+            LOG.error("The memory in {} is damaged: {}", directory, e.what());
+            this.damage = e;
+        }
     }
 
     /** As {@link #open(Path, Base, StoreStep.Observer)}, unobserved. */
@@ -82,19 +96,16 @@ public final class GenerationStore {
 
     /**
      * Makes the directory if there is none, removes what an earlier process left unfinished, and checks that every file
-     * is there with its length; contents are checked by {@link #verifiedImage} and {@link #requireIntact}.
-     *
-     * @throws PlatformException if a generation is damaged, naming it; nothing is removed then
+     * is there with its length; pages are checked when they are read. If something is damaged, nothing is removed, and
+     * whoever asks for any of it gets an exception that names it.
      */
     public static GenerationStore open(Path directory, Base base, StoreStep.Observer observer) {
         try {
             Files.createDirectories(directory, ROOT_ONLY);
-            GenerationStore store = new GenerationStore(directory, base, observer, readOrBegin(directory, base));
+            GenerationStore store = new GenerationStore(directory, base, observer);
             store.removeLeftovers();
             return store;
-        } catch (Damage e) {
-            throw damaged(directory, e);
-        } catch (IOException e) {
+        } catch (IOException | UncheckedIOException e) {
             throw failed("open the sandbox's saved memory", e);
         }
     }
@@ -123,19 +134,29 @@ public final class GenerationStore {
         }
         if (!manifest.base().equals(base.header().build())
                 || manifest.memoryBytes() != base.header().memoryBytes()) {
-            throw new Damage("it builds on " + manifest.base() + " of " + manifest.memoryBytes() + " bytes, not on "
-                    + base.header().build() + " of " + base.header().memoryBytes());
+            throw new IllegalArgumentException("the generations build on " + manifest.base() + " of "
+                    + manifest.memoryBytes() + " bytes, not on " + base.header().build() + " of "
+                    + base.header().memoryBytes());
         }
         return manifest;
     }
 
     /** Of the newest generation, or of the base. */
     public synchronized Header header() {
+        requireUndamaged();
         return header;
+    }
+
+    @GuardedBy("this")
+    private void requireUndamaged() {
+        if (damage != null) {
+            throw damaged(directory, damage);
+        }
     }
 
     /** Oldest first; those that pages come from. */
     public synchronized List<BuildId> generations() {
+        requireUndamaged();
         return manifest.generations().stream().map(Manifest.Generation::build).toList();
     }
 
@@ -145,17 +166,33 @@ public final class GenerationStore {
 
     /** Begins the next generation. */
     public Draft begin() {
+        if (crowded()) {
+            mergeBeforeSaving();
+        }
         synchronized (this) {
-            if (manifest.generations().size() >= GENERATIONS_MAX) {
-                merge();
+            if (damage != null) {
+                LOG.warn("What is saved next replaces the damaged memory in {}: {}", directory, damage.what());
             }
             return draftOn(header, DiffWriter.Cache.AVOID);
         }
     }
 
+    private synchronized boolean crowded() {
+        return manifest.generations().size() >= GENERATIONS_MAX;
+    }
+
+    /** If it cannot be done, saving finds out why, or goes on with one generation more. */
+    private void mergeBeforeSaving() {
+        try {
+            merge();
+        } catch (PlatformException e) {
+            LOG.warn("Could not merge the generations in {} before the next one", directory, e);
+        }
+    }
+
     private Draft draftOn(Header parent, DiffWriter.Cache cache) {
         BuildId build = BuildId.random();
-        Path draft = directory.resolve(DRAFT_PREFIX + build);
+        Path draft = directory.resolve(build.toString());
         try (Scope scope = Scope.open("begin a generation")) {
             Files.createDirectory(draft, ROOT_ONLY);
             scope.defer("draft", () -> removeTree(draft));
@@ -168,65 +205,53 @@ public final class GenerationStore {
         }
     }
 
-    /** The newest content, unchecked: for comparisons, where a wrong byte only makes a page count as changed. */
+    /**
+     * The newest content. Small files and lengths are checked here; {@link MemoryImage#restore} checks every page that it
+     * writes.
+     *
+     * @throws PlatformException that names what is damaged
+     */
     public synchronized MemoryImage image() {
-        return image(header);
+        requireUndamaged();
+        try {
+            for (Manifest.Attachment attachment : manifest.attachments()) {
+                files.requireAttachment(header.build(), attachment);
+            }
+            return heldImage(header);
+        } catch (Damage e) {
+            throw damaged(directory, e);
+        } catch (IOException e) {
+            throw failed("read the sandbox's saved memory", e);
+        }
     }
 
     /** @param wanted this store's newest header, or one that says the same about the same memory */
-    synchronized MemoryImage image(Header wanted) {
+    synchronized MemoryImage heldImage(Header wanted) throws IOException, Damage {
         if (wanted.generation() != header.generation()) {
             throw new IllegalStateException("generation " + wanted.generation() + " is not the newest any more");
         }
-        Map<BuildId, Path> diffs = new HashMap<>();
+        Map<BuildId, Checksums> checksums = new HashMap<>();
         for (Manifest.Generation generation : manifest.generations()) {
-            diffs.put(generation.build(), files.file(generation.build(), Draft.DIFF));
+            Checksums of = files.checksums(generation);
+            files.requireHeaderBytes(generation, of);
+            checksums.put(generation.build(), of);
         }
-        try {
-            return MemoryImage.open(header, base, diffs);
-        } catch (NoSuchFileException e) {
-            throw damaged(directory, new Damage("a file of it is missing: " + nameOf(e)));
-        } catch (IOException e) {
-            throw failed("open the sandbox's saved memory", e);
-        }
+        return MemoryImage.open(header, files, checksums);
     }
 
-    /** The last two names: which generation's which file; of the base, not more than that. */
-    private static String nameOf(NoSuchFileException e) {
-        Path path = Path.of(e.getFile());
-        return path.getNameCount() < 2
-                ? e.getFile()
-                : path.subpath(path.getNameCount() - 2, path.getNameCount()).toString();
+    MemoryImage baseImage() throws IOException, Damage {
+        return MemoryImage.open(base.header(), files, Map.of());
     }
 
     /**
-     * The newest content after every byte of the generations was read and found right; the base is its owner's to check.
+     * As {@link #image}, after every page was read and found right; the base is its owner's to check.
      *
      * @throws PlatformException that names what is damaged
      */
     public MemoryImage verifiedImage() {
-        Map<BuildId, Checksums> checksums = new HashMap<>();
-        MemoryImage image;
-        synchronized (this) {
-            try {
-                requireAttachments();
-                for (Manifest.Generation generation : manifest.generations()) {
-                    Checksums of = files.checksums(generation);
-                    files.requireHeader(generation, of);
-                    checksums.put(generation.build(), of);
-                }
-            } catch (Damage e) {
-                throw damaged(directory, e);
-            } catch (IOException e) {
-                throw failed("read the sandbox's saved memory", e);
-            }
-            image = image(header);
-        }
         try (Scope scope = Scope.open("verify generations")) {
-            scope.own(image);
-            for (var entry : checksums.entrySet()) {
-                GenerationFiles.requireDiff(entry.getKey(), entry.getValue(), image.file(entry.getKey()));
-            }
+            MemoryImage image = scope.own(image());
+            image.requireIntact();
             scope.handOver();
             return image;
         } catch (Damage e) {
@@ -243,6 +268,7 @@ public final class GenerationStore {
 
     /** A file that came with the newest generation, checked; empty set of generations: none. */
     public synchronized Path requireAttachment(String name) {
+        requireUndamaged();
         try {
             for (Manifest.Attachment attachment : manifest.attachments()) {
                 if (attachment.name().equals(name)) {
@@ -257,12 +283,26 @@ public final class GenerationStore {
         }
     }
 
-    /** What all of it takes on disk, in allocated blocks. */
+    /** What it takes on disk, in allocated blocks; what is linked elsewhere as well counts in full. */
     public synchronized long allocatedBytes() {
-        try (var paths = Files.walk(directory)) {
-            return paths.mapToLong(path -> Linux.statx(path).allocatedBytes()).sum();
-        } catch (IOException e) {
-            throw failed("measure the sandbox's saved memory", e);
+        long bytes = allocatedBytes(directory) + allocatedBytes(directory.resolve(MANIFEST));
+        for (Manifest.Generation generation : manifest.generations()) {
+            bytes += allocatedBytes(directory.resolve(generation.build().toString()));
+            for (String name : filesOf(generation.build())) {
+                bytes += allocatedBytes(files.file(generation.build(), name));
+            }
+        }
+        return bytes;
+    }
+
+    private static long allocatedBytes(Path path) {
+        try {
+            return Linux.statx(path).allocatedBytes();
+        } catch (LinuxException e) {
+            if (e.errno() == Errno.ENOENT) {
+                return 0;
+            }
+            throw e;
         }
     }
 
@@ -278,6 +318,7 @@ public final class GenerationStore {
         if (parent == null) {
             throw new IllegalArgumentException("not a directory to be made: " + newDirectory);
         }
+        requireUndamaged();
         try (Scope scope = Scope.open("link generations")) {
             Files.createDirectory(newDirectory, ROOT_ONLY);
             scope.defer("new store", () -> removeTree(newDirectory));
@@ -325,33 +366,15 @@ public final class GenerationStore {
         if (generations().size() < 2) {
             return true;
         }
-        try (MemoryImage image = verifiedImage();
+        try (MemoryImage image = image();
                 Draft draft = draftOn(image.header(), DiffWriter.Cache.KEEP)) {
-            copyPages(image, draft);
+            image.copyOwnPages(draft::append);
             draft.finishDiff();
             return replace(draft);
-        }
-    }
-
-    private static void copyPages(MemoryImage image, Draft draft) {
-        ByteBuffer buffer = Channels.buffer(image.header().memoryBytes());
-        for (Entry entry : image.header().entries()) {
-            if (entry.build().isZeroFill()
-                    || entry.build().equals(image.header().base())) {
-                continue;
-            }
-            for (long at = entry.offset(); at < entry.end(); at += Channels.BUFFER_BYTES) {
-                buffer.clear().limit((int) Math.min(Channels.BUFFER_BYTES, entry.end() - at));
-                try {
-                    image.read(at, buffer);
-                } catch (IOException e) {
-                    throw failed("merge the sandbox's saved memory", e);
-                }
-                buffer.flip();
-                for (int page = 0; page < buffer.limit(); page += Header.BLOCK_BYTES) {
-                    draft.append((at + page) / Header.BLOCK_BYTES, buffer.slice(page, Header.BLOCK_BYTES));
-                }
-            }
+        } catch (Damage e) {
+            throw damaged(directory, e);
+        } catch (IOException e) {
+            throw failed("merge the sandbox's saved memory", e);
         }
     }
 
@@ -362,9 +385,8 @@ public final class GenerationStore {
         }
         try {
             for (Manifest.Attachment attachment : manifest.attachments()) {
-                Files.copy(
-                        files.file(header.build(), attachment.name()),
-                        draft.directory().resolve(attachment.name()));
+                Files.createLink(
+                        draft.directory().resolve(attachment.name()), files.file(header.build(), attachment.name()));
             }
         } catch (IOException e) {
             throw failed("merge the sandbox's saved memory", e);
@@ -377,22 +399,33 @@ public final class GenerationStore {
         if (draft.parent().generation() != header.generation()) {
             throw new IllegalStateException("generation " + header.generation() + " was committed meanwhile");
         }
-        switchTo(draft, draft.headerOn(header));
+        switchTo(draft, draft.headerOn(header, base.header()));
     }
 
     @GuardedBy("this")
     private void switchTo(Draft draft, Header next) {
         Manifest old = manifest;
+        Path fresh = directory.resolve(NEW_MANIFEST);
         try {
             Manifest.Generation sealed = draft.seal(next);
-            List<Manifest.Attachment> attachments = draft.syncAttachments();
-            Files.move(draft.directory(), directory.resolve(draft.build().toString()), StandardCopyOption.ATOMIC_MOVE);
-            Linux.fsyncDirectory(directory);
-            reached(StoreStep.DRAFT_RENAMED);
+            List<Manifest.Attachment> attachments = draft.attachments();
             List<Manifest.Generation> generations = new ArrayList<>(needed(next, old.generations()));
             generations.add(sealed);
-            write(new Manifest(old.base(), old.memoryBytes(), generations, attachments), next);
-        } catch (IOException | UncheckedIOException | LinuxException e) {
+            Manifest wanted = new Manifest(old.base(), old.memoryBytes(), generations, attachments);
+            Files.write(fresh, wanted.encode());
+            draft.sync(attachments, List.of(fresh));
+            Linux.fsyncDirectory(directory);
+            reached(StoreStep.DRAFT_SYNCED);
+            Files.move(
+                    fresh,
+                    directory.resolve(MANIFEST),
+                    StandardCopyOption.ATOMIC_MOVE,
+                    StandardCopyOption.REPLACE_EXISTING);
+            // It counts, from here on and whatever fails, though perhaps not durably yet.
+            manifest = wanted;
+            header = next;
+            Linux.fsyncDirectory(directory);
+        } catch (IOException | LinuxException e) {
             throw failed("save the sandbox's memory", e);
         }
         reached(StoreStep.MANIFEST_SWITCHED);
@@ -409,35 +442,14 @@ public final class GenerationStore {
                 .toList();
     }
 
-    @GuardedBy("this")
-    private void write(Manifest next, Header nextHeader) {
-        try {
-            DurableFile.write(directory.resolve(MANIFEST), next.encode());
-        } catch (RuntimeException e) {
-            if (!isOnDisk(next)) {
-                throw e;
-            }
-            // Renamed, and only then something failed: it counts, perhaps not durably.
-            manifest = next;
-            header = nextHeader;
-            throw e;
-        }
-        manifest = next;
-        header = nextHeader;
-    }
-
-    private boolean isOnDisk(Manifest wanted) {
-        try {
-            return readManifest(directory.resolve(MANIFEST), base).equals(wanted);
-        } catch (IOException | Damage e) {
-            return true; // not known: keep the files
-        }
-    }
-
     /** What the store before needed and this one does not. Failing to is no failure: the next opening does it. */
     @GuardedBy("this")
     private void removeDropped(Manifest old) {
         try {
+            if (damage != null) {
+                damage = null;
+                removeLeftovers();
+            }
             for (Manifest.Generation generation : old.generations()) {
                 if (!manifest.names(generation.build())) {
                     removeTree(directory.resolve(generation.build().toString()));
@@ -459,16 +471,19 @@ public final class GenerationStore {
 
     /** Of a draft that was not committed. */
     synchronized void abandon(Draft draft) throws IOException {
-        removeTree(draft.directory());
         if (!manifest.names(draft.build())) {
-            removeTree(directory.resolve(draft.build().toString()));
+            Files.deleteIfExists(directory.resolve(NEW_MANIFEST));
+            removeTree(draft.directory());
         }
     }
 
     private synchronized void removeLeftovers() throws IOException {
+        if (damage != null) {
+            return;
+        }
         for (String name : namesIn(directory)) {
             Path path = directory.resolve(name);
-            if (name.startsWith(DRAFT_PREFIX) || (isBuild(name) && !manifest.names(BuildId.parse(name)))) {
+            if (isBuild(name) && !manifest.names(BuildId.parse(name))) {
                 LOG.info("Removing {}, which was not finished or is not needed any more", path);
                 removeTree(path);
             } else if (name.startsWith("." + MANIFEST + ".")) {
@@ -502,13 +517,6 @@ public final class GenerationStore {
         observer.reached(step);
     }
 
-    @GuardedBy("this")
-    private void requireAttachments() throws IOException, Damage {
-        for (Manifest.Attachment attachment : manifest.attachments()) {
-            files.requireAttachment(header.build(), attachment);
-        }
-    }
-
     private static boolean isBuild(String name) {
         try {
             return BuildId.parse(name).toString().equals(name);
@@ -534,7 +542,7 @@ public final class GenerationStore {
         }
     }
 
-    private static PlatformException damaged(Path directory, Damage damage) {
+    static PlatformException damaged(Path directory, Damage damage) {
         LOG.error("The memory in {} is damaged: {}", directory, damage.what());
         return new PlatformException(
                 ErrorCode.INTERNAL_ERROR,

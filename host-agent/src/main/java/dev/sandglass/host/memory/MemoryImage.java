@@ -6,46 +6,84 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.BitSet;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A guest's memory as generations hold it, with their files open: it stays readable when they are merged or removed
- * meanwhile. Closed by whoever got it. One thread.
+ * meanwhile. Closed by whoever got it; may be read by several threads until then.
  */
 public final class MemoryImage implements AutoCloseable {
+    private final Path directory;
     private final Header header;
     private final Header baseHeader;
-    private final Map<BuildId, FileChannel> files;
+    private final Map<BuildId, Content> contents;
     private final Scope owner;
 
-    /** Takes pages to where a guest runs; {@link ProcessMemory#write}. */
+    /** Takes pages to where a guest runs, such as {@link ProcessMemory}; called by several threads at once. */
     @FunctionalInterface
     public interface Target {
         void write(long offset, ByteBuffer pages) throws IOException;
+
+        /** Takes those of {@code pages} that follow {@code first}, itself included, one behind the other. */
+        default void writePages(BitSet pages, int first, ByteBuffer from) throws IOException {
+            PageRuns.of(pages, first, from.remaining(), (page, bytes) -> {
+                write((long) page * Header.BLOCK_BYTES, from.slice(from.position(), bytes));
+                from.position(from.position() + bytes);
+            });
+        }
+
+        /** Called after the last write: throws if the guest ended, so that the pages may have gone anywhere. */
+        default void requirePresent() throws IOException {}
     }
 
-    private MemoryImage(Header header, Header baseHeader, Map<BuildId, FileChannel> files, Scope owner) {
+    /** A file of pages; without checksums it is the base's. */
+    private record Content(BuildId build, FileChannel file, Optional<Checksums> checksums) {
+        void read(long storage, ByteBuffer into) throws IOException {
+            Channels.read(file, storage, into);
+        }
+
+        void require(long storage, ByteBuffer pages) throws Damage {
+            if (checksums.isPresent()) {
+                GenerationFiles.requirePages(build, checksums.get(), storage, pages);
+            }
+        }
+    }
+
+    private MemoryImage(Path directory, Header header, Header baseHeader, Map<BuildId, Content> contents, Scope owner) {
+        this.directory = directory;
         this.header = header;
         this.baseHeader = baseHeader;
-        this.files = files;
+        this.contents = contents;
         this.owner = owner;
     }
 
-    /** @param diffs where the header's builds are, without the base's */
-    static MemoryImage open(Header header, Base base, Map<BuildId, Path> diffs) throws IOException {
+    /**
+     * @param files of {@code header}'s generations
+     * @param checksums of all of them, without the base's
+     */
+    static MemoryImage open(Header header, GenerationFiles files, Map<BuildId, Checksums> checksums)
+            throws IOException, Damage {
         Scope owner = Scope.open("memory image");
         try (Scope scope = Scope.open("open a memory image")) {
             scope.defer("files", owner::close);
-            Map<BuildId, FileChannel> files = new HashMap<>();
-            files.put(base.header().build(), owner.own(FileChannel.open(base.file(), StandardOpenOption.READ)));
-            for (var diff : diffs.entrySet()) {
-                files.put(diff.getKey(), owner.own(FileChannel.open(diff.getValue(), StandardOpenOption.READ)));
+            Base base = files.base();
+            BuildId baseBuild = base.header().build();
+            Map<BuildId, Content> contents = new HashMap<>();
+            FileChannel baseFile = owner.own(FileChannel.open(base.file(), StandardOpenOption.READ));
+            contents.put(baseBuild, new Content(baseBuild, baseFile, Optional.empty()));
+            for (var of : checksums.entrySet()) {
+                FileChannel diff = owner.own(files.openDiff(of.getKey(), of.getValue()));
+                contents.put(of.getKey(), new Content(of.getKey(), diff, Optional.of(of.getValue())));
             }
             scope.handOver();
-            return new MemoryImage(header, base.header(), files, owner);
+            return new MemoryImage(files.directory(), header, base.header(), contents, owner);
         }
     }
 
@@ -57,11 +95,11 @@ public final class MemoryImage implements AutoCloseable {
         return baseHeader;
     }
 
-    FileChannel file(BuildId build) {
-        return Objects.requireNonNull(files.get(build));
+    private Content content(BuildId build) {
+        return Objects.requireNonNull(contents.get(build));
     }
 
-    /** Fills {@code into} from guest memory at {@code offset}. */
+    /** Fills {@code into} from guest memory at {@code offset}; whether that is what was written is not checked. */
     public void read(long offset, ByteBuffer into) throws IOException {
         read(header, offset, into);
     }
@@ -75,7 +113,7 @@ public final class MemoryImage implements AutoCloseable {
             if (run.build().isZeroFill()) {
                 clear(into);
             } else {
-                Channels.read(file(run.build()), run.storage(), into);
+                content(run.build()).read(run.storage(), into);
             }
             into.limit(end);
             offset += length;
@@ -91,51 +129,192 @@ public final class MemoryImage implements AutoCloseable {
         }
     }
 
-    /**
-     * Writes what differs from the base to a fresh guest that has the base's content; in order, in pieces of at most 1
-     * MiB. Zeroes are written only where the base has something else.
-     *
-     * @return bytes written
-     */
-    public long restore(Target target) throws IOException {
-        ByteBuffer buffer = Channels.buffer(header.memoryBytes());
-        ByteBuffer zeroes = Channels.buffer(header.memoryBytes());
-        long written = 0;
-        for (Entry entry : header.entries()) {
-            if (entry.build().equals(header.base())) {
-                continue;
-            }
-            for (long at = entry.offset(); at < entry.end(); at += Channels.BUFFER_BYTES) {
-                buffer.clear().limit((int) Math.min(Channels.BUFFER_BYTES, entry.end() - at));
-                if (entry.build().isZeroFill()) {
-                    read(baseHeader, at, buffer);
-                    written += restoreZeroes(at, buffer.flip(), zeroes, target);
-                } else {
-                    read(header, at, buffer);
-                    written += buffer.flip().remaining();
-                    target.write(at, buffer);
-                }
-            }
+    /** Like {@link PrivateMemory#readPages}; what lies next to each other in a file is read at once. Unchecked. */
+    void readPages(BitSet pages, int first, ByteBuffer into) throws IOException {
+        try {
+            new Gathering(into, false).all(pages, first);
+        } catch (Damage e) {
+            throw new IllegalStateException("unchecked", e);
         }
-        return written;
     }
 
-    private static long restoreZeroes(long offset, ByteBuffer base, ByteBuffer zeroes, Target target)
-            throws IOException {
-        long written = 0;
-        int from = 0;
-        while (from < base.limit()) {
-            int to = from;
-            while (to < base.limit() && !DiffWriter.isZero(base.slice(to, Header.BLOCK_BYTES))) {
-                to += Header.BLOCK_BYTES;
-            }
-            if (to > from) {
-                target.write(offset + from, zeroes.slice(0, to - from));
-                written += to - from;
-            }
-            from = to + Header.BLOCK_BYTES;
+    /** Like {@link #readPages}, and what is read is what was written. */
+    void readCheckedPages(BitSet pages, int first, ByteBuffer into) throws IOException, Damage {
+        new Gathering(into, true).all(pages, first);
+    }
+
+    /** A read in the making: it grows as long as the pages come from one place. */
+    private final class Gathering {
+        private final ByteBuffer into;
+        private final boolean checked;
+        private final int end;
+        private @Nullable Content from;
+        private long storage;
+
+        Gathering(ByteBuffer into, boolean checked) {
+            this.into = into;
+            this.checked = checked;
+            this.end = into.limit();
         }
-        return written;
+
+        void all(BitSet pages, int first) throws IOException, Damage {
+            List<Entry> entries = header.entries();
+            int[] at = {Entries.indexAt(entries, (long) first * Header.BLOCK_BYTES)};
+            into.limit(into.position());
+            PageRuns.<Damage>of(pages, first, end - into.position(), (page, bytes) -> {
+                long offset = (long) page * Header.BLOCK_BYTES;
+                long runEnd = offset + bytes;
+                while (offset < runEnd) {
+                    while (entries.get(at[0]).end() <= offset) {
+                        at[0]++;
+                    }
+                    Entry entry = entries.get(at[0]);
+                    int length = (int) (Math.min(runEnd, entry.end()) - offset);
+                    add(entry, offset, length);
+                    offset += length;
+                }
+            });
+            read();
+        }
+
+        private void add(Entry entry, long offset, int length) throws IOException, Damage {
+            if (entry.build().isZeroFill()) {
+                read();
+                into.limit(into.position() + length);
+                clear(into);
+                return;
+            }
+            long begin = entry.storage() + (offset - entry.offset());
+            if (from == null || !from.build().equals(entry.build()) || storage + into.remaining() != begin) {
+                read();
+                from = content(entry.build());
+                storage = begin;
+            }
+            into.limit(into.limit() + length);
+        }
+
+        /** What lies between position and limit. */
+        private void read() throws IOException, Damage {
+            if (from != null && into.hasRemaining()) {
+                int begin = into.position();
+                from.read(storage, into);
+                if (checked) {
+                    from.require(storage, into.slice(begin, into.position() - begin));
+                }
+            }
+            from = null;
+        }
+    }
+
+    /** Whether a page that was read unchecked is what was written. */
+    void requirePage(int page, ByteBuffer content) throws Damage {
+        Header.Run run = header.lookup((long) page * Header.BLOCK_BYTES);
+        if (!run.build().isZeroFill()) {
+            content(run.build()).require(run.storage(), content);
+        }
+    }
+
+    /** Pages that are not the base's. */
+    private BitSet ownPages() {
+        BitSet pages = new BitSet(pageAt(header.memoryBytes()));
+        for (Entry entry : header.entries()) {
+            if (!entry.build().equals(header.base())) {
+                pages.set(pageAt(entry.offset()), pageAt(entry.end()));
+            }
+        }
+        return pages;
+    }
+
+    /** Pages that a guest with the base's content lacks: not those that are zero in both. */
+    private BitSet pagesToRestore() throws IOException {
+        BitSet pages = ownPages();
+        ByteBuffer page = ByteBuffer.allocateDirect(Header.BLOCK_BYTES);
+        for (Entry entry : header.entries()) {
+            if (!entry.build().isZeroFill()) {
+                continue;
+            }
+            for (long at = entry.offset(); at < entry.end(); ) {
+                Header.Run run = baseHeader.lookup(at);
+                boolean zero = run.build().isZeroFill();
+                long length = zero ? Math.min(run.length(), entry.end() - at) : Header.BLOCK_BYTES;
+                if (!zero) {
+                    read(baseHeader, at, page.clear());
+                    zero = DiffWriter.isZero(page.flip());
+                }
+                if (zero) {
+                    pages.clear(pageAt(at), pageAt(at + length));
+                }
+                at += length;
+            }
+        }
+        return pages;
+    }
+
+    /**
+     * Writes what differs from the base to a fresh guest that has the base's content. Each page is checked on the way.
+     *
+     * @return bytes written
+     * @throws dev.sandglass.contract.PlatformException that names what is damaged; the guest is worth nothing then
+     */
+    public long restore(Target target) throws IOException {
+        BitSet pages = pagesToRestore();
+        int count = pages.cardinality();
+        int[] firsts = PageRuns.pieces(pages);
+        try {
+            Pipeline.run(
+                    firsts.length,
+                    () -> ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES),
+                    (piece, buffer) -> {
+                        buffer.clear().limit(PageRuns.pieceBytes(count, piece));
+                        readCheckedPages(pages, firsts[piece], buffer);
+                        target.writePages(pages, firsts[piece], buffer.flip());
+                    },
+                    (piece, buffer) -> {});
+        } catch (Damage e) {
+            throw GenerationStore.damaged(directory, e);
+        }
+        target.requirePresent();
+        return (long) count * Header.BLOCK_BYTES;
+    }
+
+    /** Takes a page that no other generation has to be asked for. */
+    @FunctionalInterface
+    interface PageSink {
+        void append(long page, ByteBuffer content);
+    }
+
+    /** Reads every page that is not the base's. */
+    void requireIntact() throws IOException, Damage {
+        copyOwnPages((page, content) -> {});
+    }
+
+    /** Shows every page that is neither the base's nor zero, in order and on this thread, after checking it. */
+    void copyOwnPages(PageSink sink) throws IOException, Damage {
+        BitSet pages = ownPages();
+        header.entries().stream()
+                .filter(entry -> entry.build().isZeroFill())
+                .forEach(entry -> pages.clear(pageAt(entry.offset()), pageAt(entry.end())));
+        int count = pages.cardinality();
+        int[] firsts = PageRuns.pieces(pages);
+        Pipeline.run(
+                firsts.length,
+                () -> ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES),
+                (piece, buffer) -> {
+                    buffer.clear().limit(PageRuns.pieceBytes(count, piece));
+                    readCheckedPages(pages, firsts[piece], buffer);
+                },
+                (piece, buffer) -> {
+                    buffer.flip();
+                    int page = firsts[piece];
+                    for (int at = 0; at < buffer.limit(); at += Header.BLOCK_BYTES) {
+                        page = pages.nextSetBit(page);
+                        sink.append(page++, buffer.slice(at, Header.BLOCK_BYTES));
+                    }
+                });
+    }
+
+    private static int pageAt(long offset) {
+        return Math.toIntExact(offset / Header.BLOCK_BYTES);
     }
 
     /**

@@ -1,10 +1,16 @@
 package dev.sandglass.host.memory;
 
+import dev.sandglass.host.linux.Errno;
 import dev.sandglass.host.linux.FileStatus;
+import dev.sandglass.host.linux.Linux;
+import dev.sandglass.host.linux.LinuxException;
 import dev.sandglass.host.linux.Scope;
 import dev.sandglass.host.process.ProcessIdentity;
 import java.io.EOFException;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.LongBuffer;
@@ -20,7 +26,7 @@ import java.util.BitSet;
  * pagemap,mem}}. The mapping may be split into several areas; together they must show every byte of the file once. The
  * process must be stopped as far as that memory goes. Closed by whoever opened it; keeps no process alive.
  */
-public final class ProcessMemory implements PrivateMemory, AutoCloseable {
+public final class ProcessMemory implements PrivateMemory, MemoryImage.Target, AutoCloseable {
     /** One 64-bit word a page, Documentation/admin-guide/mm/pagemap.rst: 63 present, 62 swapped, 61 file or shared. */
     private static final long PRESENT_OR_SWAPPED = 1L << 63 | 1L << 62;
 
@@ -107,7 +113,75 @@ public final class ProcessMemory implements PrivateMemory, AutoCloseable {
         }
     }
 
+    /** One system call for many runs: it takes two thirds of the time that reading each from {@code mem} does. */
+    @Override
+    public void readPages(BitSet pages, int first, ByteBuffer into) throws IOException {
+        transfer(Linux::processVmRead, pages, first, into);
+    }
+
+    @Override
+    public void writePages(BitSet pages, int first, ByteBuffer from) throws IOException {
+        transfer(Linux::processVmWrite, pages, first, from);
+    }
+
+    @FunctionalInterface
+    private interface Transfer {
+        long run(int pid, MemorySegment ranges, int count, MemorySegment local);
+    }
+
+    /** By number, which another process could have by now; {@link #requirePresent} tells afterwards. */
+    private void transfer(Transfer transfer, BitSet pages, int first, ByteBuffer buffer) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            Ranges ranges = new Ranges(arena, buffer.remaining() / Header.BLOCK_BYTES);
+            PageRuns.of(pages, first, buffer.remaining(), ranges::add);
+            long done = transfer.run(process.pid(), ranges.pairs, ranges.count, MemorySegment.ofBuffer(buffer));
+            if (done != buffer.remaining()) {
+                throw new IOException("process " + process.pid() + " lacks a part of its memory");
+            }
+            buffer.position(buffer.limit());
+        } catch (LinuxException e) {
+            if (e.errno() == Errno.ESRCH) {
+                throw (IOException) new EOFException("process " + process.pid() + " has ended").initCause(e);
+            }
+            throw new IOException("the memory of process " + process.pid(), e);
+        }
+    }
+
+    /** An array of struct iovec with addresses in the process. */
+    private final class Ranges {
+        private final MemorySegment pairs;
+        private int count;
+
+        /** @param pagesMax no more runs than pages, and an area ends between two */
+        Ranges(Arena arena, int pagesMax) {
+            if (pagesMax > Linux.IOVEC_MAX) {
+                throw new IllegalArgumentException(pagesMax + " pages at once");
+            }
+            this.pairs = arena.allocate(2L * pagesMax * Long.BYTES, Long.BYTES);
+        }
+
+        void add(int page, int bytes) {
+            long offset = (long) page * Header.BLOCK_BYTES;
+            long end = offset + bytes;
+            while (offset < end) {
+                Mappings.Area area = mappings.areaAt(offset);
+                long length = Math.min(end, area.end()) - offset;
+                pairs.setAtIndex(ValueLayout.JAVA_LONG, 2L * count, area.address() + (offset - area.offset()));
+                pairs.setAtIndex(ValueLayout.JAVA_LONG, 2L * count + 1, length);
+                count++;
+                offset += length;
+            }
+        }
+    }
+
+    /** Through the descriptor that stays with the address space. */
+    @Override
+    public void requirePresent() throws IOException {
+        read(0, ByteBuffer.allocate(1));
+    }
+
     /** Puts {@code from} into guest memory at {@code offset}; its pages are private from then on. */
+    @Override
     public void write(long offset, ByteBuffer from) throws IOException {
         int end = from.limit();
         while (from.position() < end) {

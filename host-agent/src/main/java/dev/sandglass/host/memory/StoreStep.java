@@ -2,16 +2,14 @@ package dev.sandglass.host.memory;
 
 /** What a store does on disk, a commit or merge in this order; whatever happens after any of them, it is the old or the new one. */
 public enum StoreStep {
-    /** The temporary directory exists. */
+    /** Its directory exists. */
     DRAFT_MADE,
-    /** All pages are in it, on disk. */
+    /** All pages are in it. */
     DIFF_WRITTEN,
     HEADER_WRITTEN,
     CHECKSUMS_WRITTEN,
-    /** Attachments and the directory itself are on disk. */
+    /** All of it is on disk, attachments and its name as well; no manifest knows it. */
     DRAFT_SYNCED,
-    /** It has its final name, which no manifest knows yet. */
-    DRAFT_RENAMED,
     /** It counts. */
     MANIFEST_SWITCHED,
     /** What nothing needs any more is gone. */

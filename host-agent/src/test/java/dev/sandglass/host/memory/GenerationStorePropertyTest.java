@@ -5,12 +5,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 /** Random lives of a guest against its arrays of pages; each short, so that a failing seed is easy to follow. */
 class GenerationStorePropertyTest {
-    private static final int LIVES = Integer.getInteger("sandglass.memory.lives", 2000);
+    private static final int LIVES = Integer.getInteger("sandglass.memory.lives", 1000);
     private static final int STEPS = 12;
 
     /** In memory where there is such a file system, since each commit waits for the disk several times. */
@@ -60,7 +62,8 @@ class GenerationStorePropertyTest {
 
         Life(int seed, Path home) throws IOException {
             random = new Random(seed);
-            pages = 1 + random.nextInt(20);
+            // Mostly small, so that a failure is easy to follow; some of several pieces, which are worked on at once.
+            pages = 1 + random.nextInt(seed % 20 == 0 ? 400 : 20);
             int[] fills = new int[pages];
             for (int page = 0; page < pages; page++) {
                 fills[page] = random.nextInt(3);
@@ -74,7 +77,9 @@ class GenerationStorePropertyTest {
 
         void run() throws IOException {
             for (int step = 0; step < STEPS; step++) {
-                switch (random.nextInt(8)) {
+                switch (random.nextInt(10)) {
+                    case 8 -> damage();
+                    case 9 -> link();
                     case 0 -> store = GenerationStore.open(directory, base, sabotage);
                     case 1 -> store.merge();
                     case 2 -> sabotagedMerge();
@@ -138,6 +143,59 @@ class GenerationStorePropertyTest {
             } finally {
                 sabotage.stepsLeft = -1;
             }
+            requireSaved();
+        }
+
+        /** The guest is alive, so whatever happens to what was saved, the next pause makes it good. */
+        private void damage() throws IOException {
+            live();
+            List<Path> files;
+            try (var found = Files.walk(directory)) {
+                files = found.filter(Files::isRegularFile).sorted().toList();
+            }
+            Path file = files.get(random.nextInt(files.size()));
+            byte[] content = Files.readAllBytes(file);
+            switch (random.nextInt(3)) {
+                case 0 -> Files.delete(file);
+                case 1 -> Files.write(file, Arrays.copyOf(content, content.length / 2));
+                default -> {
+                    if (content.length > 0) {
+                        content[random.nextInt(content.length)] ^= 4;
+                        Files.write(file, content);
+                    }
+                }
+            }
+            if (random.nextBoolean() || file.endsWith("manifest")) {
+                store = GenerationStore.open(directory, base, sabotage);
+            }
+            pause(false);
+            requireSaved();
+            store = GenerationStore.open(directory, base, sabotage);
+            requireSaved();
+        }
+
+        private void link() throws IOException {
+            Path other = directory.resolveSibling("linked");
+            store.linkTo(other);
+            SimulatedGuest then = saved;
+            live();
+            pause(random.nextBoolean());
+            if (random.nextBoolean()) {
+                GenerationStore.remove(directory);
+                store = GenerationStore.open(other, base, sabotage);
+                saved = then;
+                requireSaved();
+                GenerationStore.remove(directory);
+                store.linkTo(directory);
+                store = GenerationStore.open(directory, base, sabotage);
+                guest = then.copy();
+                guest.touchAll();
+            } else {
+                try (MemoryImage image = GenerationStore.open(other, base).verifiedImage()) {
+                    assertThat(image.firstDifference(then)).isEmpty();
+                }
+            }
+            GenerationStore.remove(other);
             requireSaved();
         }
 

@@ -7,6 +7,7 @@ import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.Command;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -14,6 +15,7 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -340,33 +342,232 @@ class GenerationStoreTest {
         requireDamage("its manifest is missing");
         Files.write(manifest, content);
         Base other = Base.flat(BuildId.named("other"), guest.bytes(), base.file());
-        assertThatThrownBy(() -> GenerationStore.open(directory, other)).hasMessageContaining("it builds on");
+        assertThatThrownBy(() -> GenerationStore.open(directory, other)).hasMessageContaining("build on");
         requireHolds(GenerationStore.open(directory, base), guest);
     }
 
     @Test
-    void whenTheDiskIsFullThePauseFailsAndTheOldContentStays() throws IOException {
+    void aLiveGuestIsSavedInFullOverDamagedGenerations() throws IOException {
+        pauseTwice();
+        List<String> files = filesIn(directory);
+        assertThat(files).hasSize(8);
+        for (String name : files) {
+            if (name.endsWith("device-state")) {
+                continue; // each pause brings its own
+            }
+            Path copy = scratch.resolve("damaged-" + name.replace('/', '-'));
+            Command.of("cp", "-a", directory.toString(), copy.toString()).run();
+            GenerationStore opened = GenerationStore.open(copy, base);
+            Files.delete(copy.resolve(name));
+            if (!name.equals("manifest")) {
+                pause(opened, guest);
+                requireHolds(GenerationStore.open(copy, base), guest);
+                GenerationStore.remove(copy);
+                Command.of("cp", "-a", directory.toString(), copy.toString()).run();
+                Files.delete(copy.resolve(name));
+            }
+            GenerationStore reopened = GenerationStore.open(copy, base);
+            List<String> left = filesIn(copy);
+            for (ThrowingCallable use : List.<ThrowingCallable>of(
+                    reopened::header,
+                    reopened::generations,
+                    reopened::image,
+                    reopened::merge,
+                    () -> reopened.requireAttachment("device-state"),
+                    () -> reopened.linkTo(scratch.resolve("link")))) {
+                assertThatThrownBy(use).isInstanceOf(PlatformException.class).hasMessageContaining("is missing");
+            }
+            assertThat(filesIn(copy)).isEqualTo(left);
+            Draft.Saved saved = pause(reopened, guest);
+            assertThat(saved.changed()).isEqualTo(2);
+            assertThat(filesIn(copy)).hasSize(4);
+            requireHolds(reopened, guest);
+            requireHolds(GenerationStore.open(copy, base), guest);
+        }
+    }
+
+    @Test
+    void aPageThatWasAlteredOnDiskIsNotTakenForOneThatTheGuestChanged() throws IOException {
+        pauseTwice();
+        GenerationStore store = GenerationStore.open(directory, base);
+        BuildId first = store.generations().getFirst();
+        Path diff = directory.resolve(first.toString()).resolve("diff");
+        byte[] content = Files.readAllBytes(diff);
+        content[1234] ^= 8;
+        Files.write(diff, content);
+        assertThatThrownBy(store::verifiedImage)
+                .hasMessageContaining("the file diff of generation " + first + " was altered at byte 0");
+        assertThatThrownBy(() -> {
+                    try (MemoryImage image = store.image()) {
+                        guest.restored(image);
+                    }
+                })
+                .isInstanceOf(PlatformException.class)
+                .hasMessageContaining("was altered");
+        assertThat(pause(store, guest)).isEqualTo(new Draft.Saved(2, 2, 0, 8192));
+        assertThat(store.generations()).hasSize(1);
+        requireHolds(GenerationStore.open(directory, base), guest);
+    }
+
+    @Test
+    void aLinkedStoreLivesOnWithoutTheOther() throws IOException {
+        pauseTwice();
+        GenerationStore store = GenerationStore.open(directory, base);
+        Path snapshot = scratch.resolve("snapshot");
+        store.linkTo(snapshot);
+        SimulatedGuest then = guest.copy();
+        assertThatThrownBy(() -> store.linkTo(snapshot)).isInstanceOf(IllegalStateException.class);
+        assertThat(filesIn(snapshot)).isEqualTo(filesIn(directory));
+        long allocated = store.allocatedBytes();
+        guest.fill(2, 99);
+        guest.fill(3, 0);
+        pause(store, guest);
+        store.merge();
+        requireHolds(GenerationStore.open(snapshot, base), then);
+        Path clone = scratch.resolve("clone");
+        GenerationStore.open(snapshot, base).linkTo(clone);
+        GenerationStore.remove(directory);
+        GenerationStore.remove(snapshot);
+        GenerationStore left = GenerationStore.open(clone, base);
+        requireHolds(left, then);
+        assertThat(left.requireAttachment("device-state")).hasContent("state");
+        assertThat(left.allocatedBytes()).isEqualTo(allocated);
+        pause(left, guest);
+        requireHolds(left, guest);
+    }
+
+    @Test
+    void aStoreWithoutGenerationsCanBeLinkedAsWell() throws IOException {
+        GenerationStore.open(directory, base).linkTo(scratch.resolve("other"));
+        requireHolds(GenerationStore.open(scratch.resolve("other"), base), guest);
+    }
+
+    @Test
+    void linkingWhileAMergeRunsGivesTheOldOrTheNewFilesWhole() throws IOException {
+        List<GenerationStore> stores = new ArrayList<>();
+        List<Path> links = new ArrayList<>();
+        AtomicBoolean link = new AtomicBoolean();
+        GenerationStore store = GenerationStore.open(directory, base, step -> {
+            if (link.get() && COMMIT_STEPS.contains(step)) {
+                Path to = scratch.resolve("link-" + step);
+                stores.getFirst().linkTo(to);
+                links.add(to);
+            }
+        });
+        stores.add(store);
+        for (int round = 0; round < 3; round++) {
+            guest.fill(round, 100 + round);
+            pause(store, guest);
+        }
+        link.set(true);
+        store.merge();
+        assertThat(links).hasSize(COMMIT_STEPS.size());
+        for (Path to : links) {
+            requireHolds(GenerationStore.open(to, base), guest);
+        }
+    }
+
+    @Test
+    void aProcessThatEndsWhileLinkingLeavesTheFirstStoreWholeAndTheOtherWholeOrNone() throws IOException {
+        pauseTwice();
+        List<Path> copies = new ArrayList<>();
+        GenerationStore store = GenerationStore.open(directory, base, step -> {
+            Path copy = scratch.resolve("killed-" + step);
+            Command.of("cp", "-a", scratch.resolve("other").toString(), copy.toString())
+                    .run();
+            copies.add(copy);
+        });
+        store.linkTo(scratch.resolve("other"));
+        assertThat(copies).hasSize(2);
+        assertThatThrownBy(() -> GenerationStore.open(copies.getFirst(), base).image())
+                .hasMessageContaining("its manifest is missing");
+        requireHolds(GenerationStore.open(copies.getLast(), base), guest);
+        GenerationStore failing = GenerationStore.open(directory, base, step -> {
+            throw new IllegalStateException("failed after " + step);
+        });
+        assertThatThrownBy(() -> failing.linkTo(scratch.resolve("third"))).hasMessageStartingWith("failed after");
+        assertThat(scratch.resolve("third")).doesNotExist();
+        requireHolds(failing, guest);
+    }
+
+    @Test
+    void aGuestThatBeganWithNothingHasOnlyWhatItWrote() throws IOException {
+        SimulatedGuest fresh = new SimulatedGuest(0, 0, 0, 0);
+        base = Base.zero(fresh.bytes(), Files.createFile(scratch.resolve("empty")));
+        GenerationStore store = GenerationStore.open(directory, base);
+        fresh.touch(0);
+        fresh.fill(1, 5);
+        fresh.fill(2, 6);
+        assertThat(pause(store, fresh)).isEqualTo(new Draft.Saved(3, 2, 0, 8192));
+        fresh.drop(1);
+        fresh.fill(2, 0);
+        assertThat(pause(store, fresh)).isEqualTo(new Draft.Saved(2, 1, 1, 0));
+        requireHolds(GenerationStore.open(directory, base), fresh);
+    }
+
+    /** With each amount of free space up to what is needed: every write of a pause, merge and link fails once. */
+    @Test
+    void whenTheDiskIsFullNothingHappensAndItWorksAgainWithSpace() throws IOException {
         Files.createDirectory(directory);
         Command.of("mount", "-t", "tmpfs", "-o", "size=256k", "none", directory.toString())
                 .run();
         try {
-            GenerationStore store = GenerationStore.open(directory, base);
+            Path home = directory.resolve("memory");
+            GenerationStore store = GenerationStore.open(home, base);
             guest.fill(1, 11);
             pause(store, guest);
-            SimulatedGuest old = guest.copy();
-            Files.write(directory.resolve("ballast"), new byte[228 << 10]);
-            for (int page = 0; page < 8; page++) {
-                guest.fill(page, 20 + page);
-            }
-            assertThatThrownBy(() -> pause(store, guest))
-                    .isInstanceOfSatisfying(
-                            PlatformException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.DISK_FULL));
-            requireHolds(store, old);
-            Files.delete(directory.resolve("ballast"));
+            guest.fill(2, 12);
             pause(store, guest);
-            requireHolds(GenerationStore.open(directory, base), guest);
+            requireDoneOnlyWithSpace(store, home, () -> {
+                for (int page = 0; page < 8; page++) {
+                    guest.fill(page, 20 + page);
+                }
+                pause(store, guest);
+            });
+            guest.fill(3, 1);
+            pause(store, guest);
+            requireDoneOnlyWithSpace(store, home, store::merge);
+            assertThat(store.generations()).hasSize(1);
+            requireDoneOnlyWithSpace(store, home, () -> store.linkTo(directory.resolve("link")));
+            requireHolds(GenerationStore.open(directory.resolve("link"), base), guest);
         } finally {
             Command.of("umount", directory.toString()).run();
+        }
+    }
+
+    private void requireDoneOnlyWithSpace(GenerationStore store, Path home, Runnable action) throws IOException {
+        Path ballast = directory.resolve("ballast");
+        SimulatedGuest old = guest.copy();
+        for (int free = 0; ; free += 4 << 10) {
+            fill(ballast, free);
+            List<String> before = filesIn(directory);
+            try {
+                action.run();
+                assertThat(free).isPositive();
+                return;
+            } catch (PlatformException e) {
+                assertThat(e.code()).isEqualTo(ErrorCode.DISK_FULL);
+                assertThat(e).hasMessageContaining("Free some space");
+                assertThat(filesIn(directory)).isEqualTo(before);
+                requireHolds(store, old);
+                requireHolds(GenerationStore.open(home, base), old);
+            } finally {
+                Files.delete(ballast);
+            }
+        }
+    }
+
+    private static void fill(Path ballast, int free) throws IOException {
+        try (var file = new RandomAccessFile(ballast.toFile(), "rw")) {
+            long length = 0;
+            try {
+                while (true) {
+                    file.write(new byte[4096]);
+                    length += 4096;
+                }
+            } catch (IOException e) {
+                file.setLength(Math.max(0, length - free));
+            }
         }
     }
 
@@ -380,7 +581,7 @@ class GenerationStoreTest {
                 guest.read(i * 4096L, java.nio.ByteBuffer.wrap(page));
                 writer.append(i, java.nio.ByteBuffer.wrap(page));
             }
-            writer.finish();
+            writer.flush();
             generation0 = new Header(guest.bytes(), 0, HeaderTest.U, HeaderTest.U, writer.entries());
         }
         base = new Base(generation0, packed);

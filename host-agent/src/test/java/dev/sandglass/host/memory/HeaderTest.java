@@ -66,12 +66,12 @@ class HeaderTest {
             data.append(1, page(0));
             data.append(2, page(2));
             data.append(3, page(3));
-            data.finish();
+            data.flush();
             assertThat(data.entries()).isEqualTo(A.entries());
             assertThat(directory.resolve("a")).hasSize(3 * 4096);
             later.append(1, page(4));
             later.append(2, page(5));
-            later.finish();
+            later.flush();
             assertThat(A.next(V, later.entries())).isEqualTo(B);
         }
     }

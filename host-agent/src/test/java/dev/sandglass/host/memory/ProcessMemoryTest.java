@@ -193,7 +193,7 @@ class ProcessMemoryTest {
                 store = GenerationStore.open(scratch.resolve("memory"), base);
                 try (ProcessMemory memory = child.memory(status);
                         MemoryImage image = store.verifiedImage()) {
-                    image.restore(memory::write);
+                    image.restore(memory);
                     assertThat(image.firstDifference(memory)).isEmpty();
                 }
             }

@@ -69,13 +69,17 @@ final class SimulatedGuest implements PrivateMemory {
         own.set(page);
     }
 
+    void touchAll() {
+        own.set(0, base.length);
+    }
+
     /** Given back to the kernel: the base's content from here on. */
     void drop(int page) {
         own.clear(page);
         now[page] = base[page].clone();
     }
 
-    private void write(long offset, ByteBuffer pages) {
+    private synchronized void write(long offset, ByteBuffer pages) {
         for (int page = (int) (offset / PAGE); pages.hasRemaining(); page++) {
             own.set(page);
             pages.get(now[page]);

@@ -527,8 +527,8 @@ abstract class PauseContractTest {
                     new FrozenState(memoryFile, devices, true),
                     process -> {
                         try (ProcessMemory memory = ProcessMemory.open(process, mapped);
-                                MemoryImage image = store.verifiedImage()) {
-                            image.restore(memory::write);
+                                MemoryImage image = store.image()) {
+                            image.restore(memory);
                         }
                     },
                     soon()));
