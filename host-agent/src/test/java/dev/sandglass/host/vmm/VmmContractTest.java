@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandglass.host.image.BootImages;
+import dev.sandglass.host.linux.Command;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.DeadlineExceeded;
 import dev.sandglass.host.linux.FileDescriptor;
@@ -161,6 +162,21 @@ abstract class VmmContractTest {
         try (Stream<Path> devices = Files.list(proc.resolve("root/dev"))) {
             assertThat(devices.map(path -> String.valueOf(path.getFileName()))).isSubsetOf("net", "null", "kvm");
         }
+        try (Stream<Path> seen = Files.list(proc.resolve("root"))) {
+            assertThat(seen.map(path -> String.valueOf(path.getFileName())))
+                    .isSubsetOf("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "dev", "proc", "etc");
+        }
+        assertThat(proc.resolve("root/etc")).isDirectoryContaining("glob:**/ld.so.cache");
+        assertThat(Command.of(
+                                "nsenter",
+                                "--target",
+                                "" + clone.machine.identity().pid(),
+                                "--mount",
+                                "ls",
+                                "/proc",
+                                "/etc")
+                        .run())
+                .doesNotContain("cpuinfo", "passwd");
         // What it says goes through a pipe to who bounds it.
         assertThat(Files.readSymbolicLink(proc.resolve("fd/2")).toString()).startsWith("pipe:");
         assertThat(openFiles(proc)).allMatch(file -> isItsOwn(file, clone), "belongs to this VM");

@@ -39,19 +39,15 @@ final class QemuCommand {
     private static final int CONSOLE_BYTES = 64 << 10;
 
     /**
-     * bash, since its redirections take descriptors above 9. The private /dev has what QEMU opens and no more. What QEMU
-     * says goes through dd, which keeps 256 KiB at most and then hangs up: a guest can make it complain without end.
+     * bash, since its redirections take descriptors above 9. It opens files in the host's file system and then leaves that.
+     * What QEMU says goes through dd, which keeps 256 KiB at most and then hangs up: a guest can make it complain without
+     * end.
      */
     private static final String LAUNCHER = """
             exec 2> >(exec dd bs=4096 count=64 status=none >&2) >&2
             umask 022
-            uid=$1 directory=$2 memory=$3 state=$4 kernel=$5 initramfs=$6 kvm=$7 layers=$8
-            shift 8
-            mount -t tmpfs -o mode=0755,size=64k,nosuid,noexec sandglass /dev
-            mkdir /dev/net
-            mknod -m 0666 /dev/net/tun c 10 200
-            mknod -m 0666 /dev/null c 1 3
-            [ -z "$kvm" ] || mknod -m 0666 /dev/kvm c 10 232
+            network=$1 jail=$2 uid=$3 directory=$4 memory=$5 state=$6 kernel=$7 initramfs=$8 layers=$9
+            shift 9
             [ -z "$kernel" ] || exec 5<"$kernel" 6<"$initramfs"
             [ -z "$state" ] || exec 8<"$state"
             exec 7<"$directory" 9<>"$memory" 10<>"$1"
@@ -62,7 +58,8 @@ final class QemuCommand {
                 shift
                 fd=$((fd + 1))
             done
-            exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs --bounding-set -all --inh-caps -all "$@"
+            exec nsenter --net="$network" --mount="$jail" unshare --mount setpriv --reuid "$uid" --regid "$uid" \\
+                --clear-groups --no-new-privs --bounding-set -all --inh-caps -all "$@"
             """;
 
     /**
@@ -74,13 +71,16 @@ final class QemuCommand {
     private final QemuConfiguration configuration;
     private final Acceleration acceleration;
     private final long counterKhz;
+    private final Jail jail;
     private final MachinePlan plan;
 
     /** @param counterKhz rate of the host's time stamp counter */
-    QemuCommand(QemuConfiguration configuration, Acceleration acceleration, long counterKhz, MachinePlan plan) {
+    QemuCommand(
+            QemuConfiguration configuration, Acceleration acceleration, long counterKhz, Jail jail, MachinePlan plan) {
         this.configuration = configuration;
         this.acceleration = acceleration;
         this.counterKhz = counterKhz;
+        this.jail = jail;
         this.plan = plan;
     }
 
@@ -114,17 +114,16 @@ final class QemuCommand {
 
     /** An empty string for what is not there. */
     private List<String> launcher(Path socketDirectory, Path memory, String state, String kernel, String initramfs) {
-        List<String> argv = new ArrayList<>(
-                List.of("nsenter", "--net=/run/netns/" + plan.confinement().networkNamespace(), "unshare", "--mount"));
-        argv.addAll(List.of("bash", "-ec", LAUNCHER, "sandglass"));
+        List<String> argv = new ArrayList<>(List.of("bash", "-ec", LAUNCHER, "sandglass"));
         argv.addAll(List.of(
+                "/run/netns/" + plan.confinement().networkNamespace(),
+                jail.namespace().toString(),
                 Integer.toString(plan.confinement().uid()),
                 socketDirectory.toString(),
                 memory.toString(),
                 state,
                 kernel,
                 initramfs,
-                acceleration.kvm() ? "kvm" : "",
                 Integer.toString(plan.disk().size())));
         plan.disk().forEach(layer -> argv.add(layer.file().toString()));
         return argv;

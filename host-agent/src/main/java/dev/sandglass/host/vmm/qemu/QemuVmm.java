@@ -1,5 +1,6 @@
 package dev.sandglass.host.vmm.qemu;
 
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.sandglass.host.linux.Command;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.TimeStampCounter;
@@ -31,6 +32,7 @@ import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Function;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -46,6 +48,9 @@ public final class QemuVmm implements Vmm {
     private final long counterKhz;
     private final VmmIdentity identity;
     private final Set<QemuMachine> machines = ConcurrentHashMap.newKeySet();
+
+    @GuardedBy("this")
+    private @Nullable Jail jail;
 
     private QemuVmm(Processes processes, QemuConfiguration configuration, Acceleration acceleration) {
         this.processes = processes;
@@ -95,6 +100,30 @@ public final class QemuVmm implements Vmm {
     @Override
     public void close() {
         machines.forEach(QemuMachine::disconnect);
+        synchronized (this) {
+            if (jail != null) {
+                jail.close();
+                jail = null;
+            }
+        }
+    }
+
+    /** Made when the first machine needs it. */
+    private synchronized Jail jail() {
+        Jail current = jail;
+        if (current == null) {
+            current = Jail.build(realBinary());
+            jail = current;
+        }
+        return current;
+    }
+
+    private Path realBinary() {
+        try {
+            return configuration.binary().toRealPath();
+        } catch (IOException e) {
+            throw new UncheckedIOException("find QEMU at " + configuration.binary(), e);
+        }
     }
 
     private QemuMachine keep(QemuMachine machine) {
@@ -107,7 +136,7 @@ public final class QemuVmm implements Vmm {
     }
 
     private QemuCommand command(MachinePlan plan) {
-        return new QemuCommand(configuration, acceleration, counterKhz, plan);
+        return new QemuCommand(configuration, acceleration, counterKhz, jail(), plan);
     }
 
     @FunctionalInterface
