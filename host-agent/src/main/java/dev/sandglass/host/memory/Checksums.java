@@ -5,12 +5,12 @@ import java.nio.ByteOrder;
 import java.util.zip.CRC32C;
 
 /**
- * The content of the file beside a header and its diff that tells whether both are as they were written: CRC-32C,
- * which finds what disks and people do by accident and costs a tenth of a cryptographic digest; who may write to the
- * directory could replace both anyway. Little-endian:
+ * The content of the file beside a header and its diff that tells whether both are as they were written, and of each
+ * page in the diff whether a guest still has it: checksums, which find what happens by accident and cost a tenth of a
+ * cryptographic digest; who may write to the directory could replace both anyway. Little-endian:
  *
  * <pre>
- *  0  version u64 = 1        28  for each page of the diff: its CRC-32C u32
+ *  0  version u64 = 1        28  for each page of the diff: its PageDigest u64
  *  8  header bytes u64       ..  CRC-32C of all before, u32
  * 16  header CRC-32C u32
  * 20  diff bytes u64
@@ -25,17 +25,17 @@ final class Checksums {
     private final long headerBytes;
     private final int headerChecksum;
     private final long diffBytes;
-    private final int[] blocks;
+    private final long[] blocks;
 
     /** @param blocks of the diff; not copied */
-    private Checksums(long headerBytes, int headerChecksum, long diffBytes, int[] blocks) {
+    private Checksums(long headerBytes, int headerChecksum, long diffBytes, long[] blocks) {
         this.headerBytes = headerBytes;
         this.headerChecksum = headerChecksum;
         this.diffBytes = diffBytes;
         this.blocks = blocks;
     }
 
-    static Checksums of(byte[] header, long diffBytes, int[] blocks) {
+    static Checksums of(byte[] header, long diffBytes, long[] blocks) {
         return new Checksums(header.length, of(ByteBuffer.wrap(header)), diffBytes, blocks.clone());
     }
 
@@ -50,11 +50,11 @@ final class Checksums {
     }
 
     byte[] encode() {
-        ByteBuffer bytes = ByteBuffer.allocate(FIXED_BYTES + Integer.BYTES * (blocks.length + 1))
+        ByteBuffer bytes = ByteBuffer.allocate(FIXED_BYTES + Long.BYTES * blocks.length + Integer.BYTES)
                 .order(ByteOrder.LITTLE_ENDIAN);
         bytes.putLong(VERSION).putLong(headerBytes).putInt(headerChecksum).putLong(diffBytes);
-        for (int block : blocks) {
-            bytes.putInt(block);
+        for (long block : blocks) {
+            bytes.putLong(block);
         }
         bytes.putInt(of(bytes.duplicate().flip()));
         return bytes.array();
@@ -72,11 +72,14 @@ final class Checksums {
         long headerBytes = bytes.getLong();
         int headerChecksum = bytes.getInt();
         long diffBytes = bytes.getLong();
-        int[] blocks = new int[(content - FIXED_BYTES) / Integer.BYTES];
+        long[] blocks = new long[(content - FIXED_BYTES) / Long.BYTES];
         for (int i = 0; i < blocks.length; i++) {
-            blocks[i] = bytes.getInt();
+            blocks[i] = bytes.getLong();
         }
-        if (diffBytes < 0 || diffBytes % BLOCK_BYTES != 0 || blocks.length != diffBytes / BLOCK_BYTES) {
+        if (bytes.remaining() != Integer.BYTES
+                || diffBytes < 0
+                || diffBytes % BLOCK_BYTES != 0
+                || blocks.length != diffBytes / BLOCK_BYTES) {
             throw new Damage("was altered");
         }
         return new Checksums(headerBytes, headerChecksum, diffBytes, blocks);
@@ -93,28 +96,27 @@ final class Checksums {
         requireLength(found, diffBytes);
     }
 
+    /** What a page in the diff is, by where it lies there. */
+    long page(long storage) {
+        return blocks[Math.toIntExact(storage / BLOCK_BYTES)];
+    }
+
     /** @param storage where in the diff {@code pages} are from; they are not consumed */
     void requirePages(long storage, ByteBuffer pages) throws Damage {
-        int block = Math.toIntExact(storage / BLOCK_BYTES);
-        CRC32C checksum = new CRC32C();
+        PageDigest digest = new PageDigest();
         for (int at = 0; at < pages.remaining(); at += BLOCK_BYTES) {
-            checksum.reset();
-            checksum.update(pages.slice(pages.position() + at, BLOCK_BYTES));
-            if (block >= blocks.length || (int) checksum.getValue() != blocks[block]) {
+            if (digest.of(pages, pages.position() + at) != page(storage + at)) {
                 throw new Damage("was altered at byte " + (storage + at));
             }
-            block++;
         }
     }
 
     /** Of whole pages. */
-    static int[] ofBlocks(ByteBuffer bytes) {
-        int[] blocks = new int[bytes.remaining() / BLOCK_BYTES];
-        CRC32C checksum = new CRC32C();
+    static long[] ofBlocks(ByteBuffer bytes) {
+        long[] blocks = new long[bytes.remaining() / BLOCK_BYTES];
+        PageDigest digest = new PageDigest();
         for (int i = 0; i < blocks.length; i++) {
-            checksum.reset();
-            checksum.update(bytes.slice(bytes.position() + i * BLOCK_BYTES, BLOCK_BYTES));
-            blocks[i] = (int) checksum.getValue();
+            blocks[i] = digest.of(bytes, bytes.position() + i * BLOCK_BYTES);
         }
         return blocks;
     }

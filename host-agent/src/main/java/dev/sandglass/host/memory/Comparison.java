@@ -8,7 +8,8 @@ import java.util.List;
 
 /**
  * A stopped guest's memory against what the generations hold of it. The private pages are all that ever changed since
- * the base, most of them unchanged since the last generation: each is read and compared. A page that is not private has
+ * the base, most of them unchanged since the last generation: each is read and compared, with the base's content or
+ * with the digest of what a generation holds. A page that is not private has
  * the base's content, whatever an earlier generation holds for it.
  */
 final class Comparison {
@@ -21,10 +22,18 @@ final class Comparison {
     /** A piece of the private pages, and which of them differ. */
     private static final class Piece {
         private final ByteBuffer now = ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES);
-        private final ByteBuffer before = ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES);
+        private final ByteBuffer base = ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES);
+        private final PageDigest digest = new PageDigest();
         private final int[] changed = new int[PageRuns.PIECE_BYTES / Header.BLOCK_BYTES];
-        private final int[] changedIndexes = new int[PageRuns.PIECE_BYTES / Header.BLOCK_BYTES];
+        private final int[] changedOffsets = new int[PageRuns.PIECE_BYTES / Header.BLOCK_BYTES];
         private int changedCount;
+        private int at;
+
+        void changed(long page, int offset) {
+            changed[changedCount] = (int) page;
+            changedOffsets[changedCount] = offset;
+            changedCount++;
+        }
     }
 
     private final PrivateMemory memory;
@@ -41,19 +50,13 @@ final class Comparison {
         this.firsts = PageRuns.pieces(pages);
     }
 
-    /**
-     * Shows the changed ones of {@code pages} to {@code sink}, on this thread.
-     *
-     * @throws Damage if what is held of a page that differs is not what was written
-     */
+    /** Shows the changed ones of {@code pages} to {@code sink}, on this thread. */
     static void changedPages(PrivateMemory memory, BitSet pages, MemoryImage held, Sink sink)
             throws IOException, Damage {
         Comparison comparison = new Comparison(memory, pages, held);
         Pipeline.run(comparison.firsts.length, Piece::new, comparison::compare, (index, piece) -> {
             for (int i = 0; i < piece.changedCount; i++) {
-                sink.changed(
-                        piece.changed[i],
-                        piece.now.slice(piece.changedIndexes[i] * Header.BLOCK_BYTES, Header.BLOCK_BYTES));
+                sink.changed(piece.changed[i], piece.now.slice(piece.changedOffsets[i], Header.BLOCK_BYTES));
             }
         });
         memory.requirePresent();
@@ -61,38 +64,48 @@ final class Comparison {
 
     private void compare(int index, Piece piece) throws IOException, Damage {
         int length = PageRuns.pieceBytes(count, index);
-        int first = firsts[index];
-        memory.readPages(pages, first, piece.now.clear().limit(length));
-        readHeld(first, piece.before.clear().limit(length));
-        ByteBuffer now = piece.now.flip();
-        ByteBuffer before = piece.before.flip();
+        memory.readPages(pages, firsts[index], piece.now.clear().limit(length));
+        piece.now.flip();
         piece.changedCount = 0;
-        int page = first;
-        int pageIndex = 0;
+        piece.at = 0;
+        held.eachPart(pages, firsts[index], length, (entry, offset, bytes) -> {
+            if (entry.build().equals(held.header().base())) {
+                compareWithBase(offset, bytes, piece);
+            } else {
+                compareWithGeneration(entry, offset, bytes, piece);
+            }
+            piece.at += bytes;
+        });
+    }
+
+    private void compareWithBase(long offset, int bytes, Piece piece) throws IOException {
+        held.read(offset, piece.base.clear().limit(bytes));
+        ByteBuffer base = piece.base.flip();
+        ByteBuffer now = piece.now.slice(piece.at, bytes);
         int at = 0;
-        while (at < length) {
-            int equal = now.position(at).mismatch(before.position(at));
+        while (at < bytes) {
+            int equal = now.position(at).mismatch(base.position(at));
             if (equal < 0) {
-                break;
+                return;
             }
-            for (int differing = (at + equal) / Header.BLOCK_BYTES; pageIndex < differing; pageIndex++) {
-                page = pages.nextSetBit(page + 1);
-            }
-            int offset = pageIndex * Header.BLOCK_BYTES;
-            held.requirePage(page, before.slice(offset, Header.BLOCK_BYTES));
-            piece.changed[piece.changedCount] = page;
-            piece.changedIndexes[piece.changedCount] = pageIndex;
-            piece.changedCount++;
-            at = offset + Header.BLOCK_BYTES;
+            int page = (at + equal) / Header.BLOCK_BYTES;
+            piece.changed(offset / Header.BLOCK_BYTES + page, piece.at + page * Header.BLOCK_BYTES);
+            at = (page + 1) * Header.BLOCK_BYTES;
         }
     }
 
-    /** A file that cannot be read is worth no more than one with something else in it. */
-    private void readHeld(int first, ByteBuffer into) throws Damage {
-        try {
-            held.readPages(pages, first, into);
-        } catch (IOException e) {
-            throw new Damage("a file of it cannot be read: " + e.getMessage());
+    /** By what the checksums say of its pages: reading them again would take longer than anything else. */
+    private void compareWithGeneration(Entry entry, long offset, int bytes, Piece piece) {
+        boolean zero = entry.build().isZeroFill();
+        for (int at = 0; at < bytes; at += Header.BLOCK_BYTES) {
+            int here = piece.at + at;
+            boolean same = zero
+                    ? DiffWriter.isZero(piece.now.slice(here, Header.BLOCK_BYTES))
+                    : piece.digest.of(piece.now, here)
+                            == held.checksums(entry.build()).page(entry.storage() + (offset + at - entry.offset()));
+            if (!same) {
+                piece.changed((offset + at) / Header.BLOCK_BYTES, here);
+            }
         }
     }
 

@@ -26,7 +26,7 @@ final class DiffWriter implements AutoCloseable {
     private final BuildId build;
     private final ByteBuffer buffer;
     private final Entries.Collector entries = new Entries.Collector();
-    private int[] blocks = new int[64];
+    private long[] blocks = new long[64];
     private int blockCount;
     private long storage;
     private long nextPage;
@@ -100,7 +100,7 @@ final class DiffWriter implements AutoCloseable {
             return;
         }
         buffer.flip();
-        int[] more = Checksums.ofBlocks(buffer);
+        long[] more = Checksums.ofBlocks(buffer);
         if (blockCount + more.length > blocks.length) {
             blocks = Arrays.copyOf(blocks, Math.max(2 * blocks.length, blockCount + more.length));
         }
@@ -126,7 +126,7 @@ final class DiffWriter implements AutoCloseable {
         return storage;
     }
 
-    int[] blocks() {
+    long[] blocks() {
         return Arrays.copyOf(blocks, blockCount);
     }
 

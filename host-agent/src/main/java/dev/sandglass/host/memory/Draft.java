@@ -92,7 +92,7 @@ public final class Draft implements AutoCloseable {
         }
         try {
             BitSet pages = memory.privatePages();
-            try (MemoryImage held = store.heldImage(parent)) {
+            try (MemoryImage held = store.soundImage(parent)) {
                 return save(memory, pages, held);
             } catch (Damage e) {
                 LOG.warn("Saving memory in full, since what {} holds is damaged: {}", directory.getParent(), e.what());

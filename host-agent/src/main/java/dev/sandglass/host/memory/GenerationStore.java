@@ -5,6 +5,7 @@ import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.DurableFile;
 import dev.sandglass.host.linux.Errno;
+import dev.sandglass.host.linux.FileStatus;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.linux.LinuxException;
 import dev.sandglass.host.linux.Scope;
@@ -71,6 +72,9 @@ public final class GenerationStore {
 
     @GuardedBy("this")
     private @Nullable Damage damage;
+
+    @GuardedBy("this")
+    private final Map<BuildId, Sound> sound = new HashMap<>();
 
     private GenerationStore(Path directory, Base base, StoreStep.Observer observer) throws IOException {
         this.directory = directory;
@@ -217,7 +221,7 @@ public final class GenerationStore {
             for (Manifest.Attachment attachment : manifest.attachments()) {
                 files.requireAttachment(header.build(), attachment);
             }
-            return heldImage(header);
+            return heldImage();
         } catch (Damage e) {
             throw damaged(directory, e);
         } catch (IOException e) {
@@ -225,22 +229,82 @@ public final class GenerationStore {
         }
     }
 
-    /** @param wanted this store's newest header, or one that says the same about the same memory */
-    synchronized MemoryImage heldImage(Header wanted) throws IOException, Damage {
-        if (wanted.generation() != header.generation()) {
-            throw new IllegalStateException("generation " + wanted.generation() + " is not the newest any more");
+    /** A diff as it was when all that it holds of this memory was found right, by reading it or by writing it. */
+    private record Sound(long inode, long bytes, long modifiedNanos) {
+        static Sound of(Path diff) throws Damage {
+            try {
+                FileStatus status = Linux.statx(diff);
+                return new Sound(status.inode(), status.size(), status.modifiedNanos());
+            } catch (LinuxException e) {
+                throw new Damage("a file of it is missing: " + diff.getFileName());
+            }
         }
+    }
+
+    @GuardedBy("this")
+    private MemoryImage heldImage() throws IOException, Damage {
         Map<BuildId, Checksums> checksums = new HashMap<>();
+        Map<BuildId, Sound> found = new HashMap<>();
         for (Manifest.Generation generation : manifest.generations()) {
             Checksums of = files.checksums(generation);
             files.requireHeaderBytes(generation, of);
             checksums.put(generation.build(), of);
+            found.put(generation.build(), Sound.of(files.file(generation.build(), Draft.DIFF)));
         }
-        return MemoryImage.open(header, files, checksums);
+        return MemoryImage.open(header, files, checksums, () -> remember(found));
+    }
+
+    private synchronized void remember(Map<BuildId, Sound> found) {
+        sound.putAll(found);
+    }
+
+    /**
+     * What is held, to be built upon: unless it was read or written by us and has been left alone since, all of it is
+     * read.
+     *
+     * @param wanted this store's newest header, or one that says the same about the same memory
+     */
+    MemoryImage soundImage(Header wanted) throws IOException, Damage {
+        try (Scope scope = Scope.open("check generations")) {
+            MemoryImage image;
+            boolean known;
+            synchronized (this) {
+                if (wanted.generation() != header.generation()) {
+                    throw new IllegalStateException(
+                            "generation " + wanted.generation() + " is not the newest any more");
+                }
+                image = scope.own(heldImage());
+                known = soundAsBefore();
+            }
+            if (!known) {
+                requireReadable(image);
+            }
+            scope.handOver();
+            return image;
+        }
+    }
+
+    @GuardedBy("this")
+    private boolean soundAsBefore() throws Damage {
+        for (Manifest.Generation generation : manifest.generations()) {
+            if (!Sound.of(files.file(generation.build(), Draft.DIFF)).equals(sound.get(generation.build()))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** A file that cannot be read is worth no more than one with something else in it. */
+    private static void requireReadable(MemoryImage image) throws Damage {
+        try {
+            image.requireIntact();
+        } catch (IOException e) {
+            throw new Damage("a file of it cannot be read: " + e.getMessage());
+        }
     }
 
     MemoryImage baseImage() throws IOException, Damage {
-        return MemoryImage.open(base.header(), files, Map.of());
+        return MemoryImage.open(base.header(), files, Map.of(), () -> {});
     }
 
     /**
@@ -424,8 +488,10 @@ public final class GenerationStore {
             // It counts, from here on and whatever fails, though perhaps not durably yet.
             manifest = wanted;
             header = next;
+            sound.keySet().removeIf(build -> !wanted.names(build));
+            sound.put(draft.build(), Sound.of(files.file(draft.build(), Draft.DIFF)));
             Linux.fsyncDirectory(directory);
-        } catch (IOException | LinuxException e) {
+        } catch (IOException | LinuxException | Damage e) {
             throw failed("save the sandbox's memory", e);
         }
         reached(StoreStep.MANIFEST_SWITCHED);

@@ -24,6 +24,7 @@ public final class MemoryImage implements AutoCloseable {
     private final Header header;
     private final Header baseHeader;
     private final Map<BuildId, Content> contents;
+    private final Runnable foundIntact;
     private final Scope owner;
 
     /** Takes pages to where a guest runs, such as {@link ProcessMemory}; called by several threads at once. */
@@ -56,7 +57,14 @@ public final class MemoryImage implements AutoCloseable {
         }
     }
 
-    private MemoryImage(Path directory, Header header, Header baseHeader, Map<BuildId, Content> contents, Scope owner) {
+    private MemoryImage(
+            Path directory,
+            Header header,
+            Header baseHeader,
+            Map<BuildId, Content> contents,
+            Runnable foundIntact,
+            Scope owner) {
+        this.foundIntact = foundIntact;
         this.directory = directory;
         this.header = header;
         this.baseHeader = baseHeader;
@@ -67,8 +75,10 @@ public final class MemoryImage implements AutoCloseable {
     /**
      * @param files of {@code header}'s generations
      * @param checksums of all of them, without the base's
+     * @param foundIntact run when every page has been read and was right
      */
-    static MemoryImage open(Header header, GenerationFiles files, Map<BuildId, Checksums> checksums)
+    static MemoryImage open(
+            Header header, GenerationFiles files, Map<BuildId, Checksums> checksums, Runnable foundIntact)
             throws IOException, Damage {
         Scope owner = Scope.open("memory image");
         try (Scope scope = Scope.open("open a memory image")) {
@@ -83,7 +93,7 @@ public final class MemoryImage implements AutoCloseable {
                 contents.put(of.getKey(), new Content(of.getKey(), diff, Optional.of(of.getValue())));
             }
             scope.handOver();
-            return new MemoryImage(files.directory(), header, base.header(), contents, owner);
+            return new MemoryImage(files.directory(), header, base.header(), contents, foundIntact, owner);
         }
     }
 
@@ -129,51 +139,55 @@ public final class MemoryImage implements AutoCloseable {
         }
     }
 
-    /** Like {@link PrivateMemory#readPages}; what lies next to each other in a file is read at once. Unchecked. */
-    void readPages(BitSet pages, int first, ByteBuffer into) throws IOException {
-        try {
-            new Gathering(into, false).all(pages, first);
-        } catch (Damage e) {
-            throw new IllegalStateException("unchecked", e);
-        }
+    /** Takes a part of an entry; {@code offset} in the guest. */
+    @FunctionalInterface
+    interface PartVisitor {
+        void part(Entry entry, long offset, int bytes) throws IOException, Damage;
     }
 
-    /** Like {@link #readPages}, and what is read is what was written. */
-    void readCheckedPages(BitSet pages, int first, ByteBuffer into) throws IOException, Damage {
-        new Gathering(into, true).all(pages, first);
+    /** Shows where the next {@code bytes} of {@code pages} from {@code first} on live, in order. */
+    void eachPart(BitSet pages, int first, int bytes, PartVisitor visitor) throws IOException, Damage {
+        List<Entry> entries = header.entries();
+        int[] at = {Entries.indexAt(entries, (long) first * Header.BLOCK_BYTES)};
+        PageRuns.<Damage>of(pages, first, bytes, (page, runBytes) -> {
+            long offset = (long) page * Header.BLOCK_BYTES;
+            long end = offset + runBytes;
+            while (offset < end) {
+                while (entries.get(at[0]).end() <= offset) {
+                    at[0]++;
+                }
+                Entry entry = entries.get(at[0]);
+                int length = (int) (Math.min(end, entry.end()) - offset);
+                visitor.part(entry, offset, length);
+                offset += length;
+            }
+        });
+    }
+
+    /** What the pages of a generation are. */
+    Checksums checksums(BuildId build) {
+        return content(build).checksums().orElseThrow();
+    }
+
+    /** Like {@link PrivateMemory#readPages}; what lies next to each other in a file is read at once and checked. */
+    private void readPages(BitSet pages, int first, ByteBuffer into) throws IOException, Damage {
+        new Gathering(into).all(pages, first);
     }
 
     /** A read in the making: it grows as long as the pages come from one place. */
     private final class Gathering {
         private final ByteBuffer into;
-        private final boolean checked;
-        private final int end;
         private @Nullable Content from;
         private long storage;
 
-        Gathering(ByteBuffer into, boolean checked) {
+        Gathering(ByteBuffer into) {
             this.into = into;
-            this.checked = checked;
-            this.end = into.limit();
         }
 
         void all(BitSet pages, int first) throws IOException, Damage {
-            List<Entry> entries = header.entries();
-            int[] at = {Entries.indexAt(entries, (long) first * Header.BLOCK_BYTES)};
+            int bytes = into.remaining();
             into.limit(into.position());
-            PageRuns.<Damage>of(pages, first, end - into.position(), (page, bytes) -> {
-                long offset = (long) page * Header.BLOCK_BYTES;
-                long runEnd = offset + bytes;
-                while (offset < runEnd) {
-                    while (entries.get(at[0]).end() <= offset) {
-                        at[0]++;
-                    }
-                    Entry entry = entries.get(at[0]);
-                    int length = (int) (Math.min(runEnd, entry.end()) - offset);
-                    add(entry, offset, length);
-                    offset += length;
-                }
-            });
+            eachPart(pages, first, bytes, this::add);
             read();
         }
 
@@ -198,19 +212,9 @@ public final class MemoryImage implements AutoCloseable {
             if (from != null && into.hasRemaining()) {
                 int begin = into.position();
                 from.read(storage, into);
-                if (checked) {
-                    from.require(storage, into.slice(begin, into.position() - begin));
-                }
+                from.require(storage, into.slice(begin, into.position() - begin));
             }
             from = null;
-        }
-    }
-
-    /** Whether a page that was read unchecked is what was written. */
-    void requirePage(int page, ByteBuffer content) throws Damage {
-        Header.Run run = header.lookup((long) page * Header.BLOCK_BYTES);
-        if (!run.build().isZeroFill()) {
-            content(run.build()).require(run.storage(), content);
         }
     }
 
@@ -266,13 +270,14 @@ public final class MemoryImage implements AutoCloseable {
                     () -> ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES),
                     (piece, buffer) -> {
                         buffer.clear().limit(PageRuns.pieceBytes(count, piece));
-                        readCheckedPages(pages, firsts[piece], buffer);
+                        readPages(pages, firsts[piece], buffer);
                         target.writePages(pages, firsts[piece], buffer.flip());
                     },
                     (piece, buffer) -> {});
         } catch (Damage e) {
             throw GenerationStore.damaged(directory, e);
         }
+        foundIntact.run();
         target.requirePresent();
         return (long) count * Header.BLOCK_BYTES;
     }
@@ -286,6 +291,7 @@ public final class MemoryImage implements AutoCloseable {
     /** Reads every page that is not the base's. */
     void requireIntact() throws IOException, Damage {
         copyOwnPages((page, content) -> {});
+        foundIntact.run();
     }
 
     /** Shows every page that is neither the base's nor zero, in order and on this thread, after checking it. */
@@ -301,7 +307,7 @@ public final class MemoryImage implements AutoCloseable {
                 () -> ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES),
                 (piece, buffer) -> {
                     buffer.clear().limit(PageRuns.pieceBytes(count, piece));
-                    readCheckedPages(pages, firsts[piece], buffer);
+                    readPages(pages, firsts[piece], buffer);
                 },
                 (piece, buffer) -> {
                     buffer.flip();
