@@ -59,7 +59,16 @@ record Parts(
             machine.vm().continueVcpus(deadline);
         }
         GuestClient guest = new GuestClient(Machines.guestAddress(machine.slot()), token);
-        renew(guest, token, sandbox.id().value(), true, deadline);
+        // It is where it was, and so are the other ends of its connections.
+        guest.renew(
+                new Renewal(
+                        token,
+                        InstantSource.system(),
+                        Secrets.entropy(),
+                        sandbox.id().value(),
+                        true,
+                        true),
+                deadline);
         return machine.with(guest);
     }
 

@@ -69,12 +69,14 @@ final class Templates implements AutoCloseable {
 
     /**
      * Run once before the freeze, so that their pages are in the guest's memory and every clone shares them instead of
-     * reading its disk.
+     * reading its disk; and so that no clone has to write to its disk what is left of the boot (0.45 MB, 5 s later).
      */
     private static final List<List<String>> WARM_UP = List.of(
             List.of("/bin/true"),
+            List.of("/bin/echo", "warm"),
             List.of("/bin/sh", "-c", "echo warm | cat"),
-            List.of("/usr/bin/python3", "-c", "import json, os, re, subprocess"));
+            List.of("/usr/bin/python3", "-c", "import json, os, re, subprocess"),
+            List.of("/bin/sync"));
 
     private final Host host;
     private final ImageStore images;

@@ -46,6 +46,8 @@ final class WarmPool implements AutoCloseable {
      * Run in each clone, so that the emulator has translated what the first execs of its owner need, and the guest has
      * touched the pages that it would touch then.
      */
+    private static final String WARM_NAME = "warm";
+
     private static final List<List<String>> WARM_UP = List.of(
             List.of("/bin/sh", "-c", "echo warm"),
             List.of("/usr/bin/python3", "-c", "print('warm')"),
@@ -264,7 +266,8 @@ final class WarmPool implements AutoCloseable {
         LiveMachine machine = clone.machine();
         machine.vm().continueVcpus(deadline);
         GuestClient guest = machine.guest();
-        parts.renew(guest, Secrets.guestToken(), "", false, deadline);
+        // With a name, since setting one is part of what is to be warm: 2.5 instead of 12 ms of processor time later.
+        parts.renew(guest, Secrets.guestToken(), WARM_NAME, false, deadline);
         // What a snapshot holds must not run before it is somebody's, and then nothing else can.
         for (List<String> command : clone.snapshot() ? List.<List<String>>of() : WARM_UP) {
             guest.exec(
