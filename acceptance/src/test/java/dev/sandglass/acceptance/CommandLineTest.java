@@ -130,6 +130,72 @@ class CommandLineTest {
     }
 
     @Test
+    void aSandboxIsPausedResumedAndBootedAnew(Installation server) {
+        String id = server.cli("create", "--timeout", "1h").run().require().strip();
+        try {
+            String pid = server.cli(
+                            "exec",
+                            id,
+                            "--",
+                            "sh",
+                            "-c",
+                            "echo kept >/root/file; sync; sleep 1000 >/dev/null 2>&1 & echo $!")
+                    .run()
+                    .require()
+                    .strip();
+            assertThat(server.cli("pause", id).run().require().strip()).isEqualTo(id);
+            assertThat(server.cli("ps").run().require()).contains("paused", "60 min");
+            assertRefused(server.cli("exec", id, "--", "true"), 125, "sandglass resume");
+            JsonNode resumed = Json.parse(
+                    server.cli("resume", "--json", id.substring(0, 10)).run().require());
+            assertThat(resumed.path("status").asString("")).isEqualTo("running");
+            server.cli("exec", id, "--", "kill", "-0", pid).run().require();
+
+            server.cli("pause", id).run().require();
+            server.cli("resume", "--cold", id).run().require();
+            assertThat(server.cli("exec", id, "--", "cat", "/root/file").run().require())
+                    .isEqualTo("kept\n");
+            assertThat(server.cli("exec", id, "--", "kill", "-0", pid).run().exitCode())
+                    .as("its memory was given up")
+                    .isNotZero();
+        } finally {
+            server.cli("rm", "--all").run().require();
+        }
+    }
+
+    @Test
+    void snapshotsAreMadeClonedAndRemoved(Installation server) {
+        String id = server.cli("create").run().require().strip();
+        try {
+            server.cli("exec", id, "--", "sh", "-c", "echo original >/root/file")
+                    .run()
+                    .require();
+            assertThat(server.cli("snapshot", "create", id, "--name", "from-cli")
+                            .run()
+                            .require())
+                    .isEqualTo("from-cli\n");
+            assertThat(server.cli("run", "--from", "from-cli", "--", "cat", "/root/file")
+                            .run()
+                            .require())
+                    .isEqualTo("original\n");
+            assertThat(server.cli("snapshot", "list").run().require()).contains("from-cli", "512 MiB");
+            assertRefused(server.cli("snapshot", "create", id, "--name", "from-cli"), 1, "--overwrite");
+            server.cli("snapshot", "create", id, "--name", "from-cli", "--overwrite", "--pause")
+                    .run()
+                    .require();
+            assertThat(Json.parse(server.cli("ps", "--json").run().require())
+                            .get(0)
+                            .path("status")
+                            .asString(""))
+                    .isEqualTo("paused");
+        } finally {
+            server.cli("rm", "--all").run().require();
+            server.cli("snapshot", "rm", "from-cli").run().require();
+        }
+        assertThat(server.cli("snapshot", "list", "-q").run().require()).isEmpty();
+    }
+
+    @Test
     void filesAndFoldersAreCopiedBothWays(Installation server, @TempDir Path here) throws IOException {
         byte[] bytes = new byte[3_000_000];
         new Random(2).nextBytes(bytes);

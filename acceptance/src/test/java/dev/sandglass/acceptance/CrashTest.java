@@ -123,6 +123,32 @@ class CrashTest {
     }
 
     @Test
+    void downPausesWhatRunsAndItGoesOnAfterTheNextStart(Installation server) {
+        List<Sandbox> sandboxes =
+                Parallel.each(List.of(1, 2, 3), n -> server.api().create());
+        try {
+            List<String> pids = Parallel.each(
+                    sandboxes,
+                    sandbox ->
+                            sandbox.sh("sleep 1000 >/dev/null 2>&1 & echo $!").require());
+            Shell.Result down = server.cli("down").within(Installation.START).run();
+            assertThat(down.exitCode()).as(down.everything()).isZero();
+            assertThat(down.stdout()).contains("3 sandboxes paused", "sandglass resume");
+            assertThat(server.vms()).isEmpty();
+            server.start();
+            for (int i = 0; i < sandboxes.size(); i++) {
+                assertThat(sandboxes.get(i).status()).isEqualTo("paused");
+                server.cli("resume", sandboxes.get(i).id()).run().require();
+                assertThat(sandboxes.get(i).exec("kill", "-0", pids.get(i)).exitCode())
+                        .isZero();
+            }
+        } finally {
+            ensureRunning(server);
+            sandboxes.forEach(Sandbox::delete);
+        }
+    }
+
+    @Test
     void creationsUnderWayAtAKillLeaveNothing(Installation server) throws InterruptedException {
         Footprint before = server.footprint();
         List<Thread> callers = new ArrayList<>();

@@ -71,7 +71,8 @@ class DamageTest {
         try (Installation server = Installation.of("damage").withTemplatesOf(shared)) {
             server.start();
             List<Path> files = files(server.home().resolve("templates")).stream()
-                    .filter(file -> file.endsWith("memory") || file.endsWith("state") || file.endsWith("disk-0001.qcow2"))
+                    .filter(file ->
+                            file.endsWith("memory") || file.endsWith("state") || file.endsWith("disk-0001.qcow2"))
                     .toList();
             assertThat(files).hasSizeGreaterThanOrEqualTo(3);
             List<String> wrong = new ArrayList<>();

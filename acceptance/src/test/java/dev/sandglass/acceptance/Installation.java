@@ -348,7 +348,7 @@ final class Installation implements AutoCloseable {
 
     /** {@code down}; afterwards nothing may be left but files in its home. */
     void down() {
-        cli("down", "--yes").within(STOP).run().require();
+        cli("down", "--destroy", "--yes").within(STOP).run().require();
         if (server != null) {
             awaitEnd(STOP);
         }

@@ -132,7 +132,7 @@ final class OwnServer implements AutoCloseable {
     @Override
     public void close() {
         try {
-            Process down = command("down", "--yes").start();
+            Process down = command("down", "--destroy", "--yes").start();
             if (!down.waitFor(DOWN.toMillis(), TimeUnit.MILLISECONDS)) {
                 down.destroy();
             }

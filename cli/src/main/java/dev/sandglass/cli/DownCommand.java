@@ -18,23 +18,36 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.time.Duration;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicInteger;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 @Command(
         name = "down",
-        description = "Destroy all sandboxes and stop the server.",
+        description = "Pause all sandboxes and stop the server.",
         mixinStandardHelpOptions = true,
-        footerHeading = "%nAsks first. Accounts, keys, images and templates stay; `up` starts again.%n%nExamples:%n",
-        footer = {"  sandglass down", "  sandglass down --yes"})
+        footerHeading =
+                "%nA paused sandbox takes disk only; after the next `up` it goes on with `resume`. One that cannot be"
+                        + " paused goes on running and makes the exit code 1. With --destroy all sandboxes are removed, paused ones"
+                        + " too; accounts, keys, snapshots, images and templates stay.%n%nExamples:%n",
+        footer = {"  sandglass down", "  sandglass down --destroy --yes"})
 final class DownCommand implements Callable<Integer> {
     /** Operations in progress are waited for by the server that stops. */
     private static final Duration STOP_LIMIT = Duration.ofSeconds(90);
 
+    /** As many as are paused at once: it is processor time and the disk that take long. */
+    private static final int PARALLEL = 4;
+
     private final Context context;
+
+    @Option(names = "--destroy", description = "Remove all sandboxes instead of pausing them. Asks first.")
+    private boolean destroy;
 
     @Option(
             names = {"-y", "--yes"},
@@ -54,20 +67,48 @@ final class DownCommand implements Callable<Integer> {
             context.out().println("Nothing to end: there is no " + home.path() + ".");
             return 0;
         }
-        confirm(home);
+        if (destroy) {
+            confirm(home);
+        }
         try (var progress = new ConsoleProgress(context.out(), Terminal.isTerminal(1))) {
-            boolean stopped = stopRunning(home, progress);
-            int destroyed = destroyAll(settings, progress);
+            String server = stopRunning(home, progress) ? "The server is stopped, " : "No server runs, ";
+            if (destroy) {
+                int destroyed = destroyAll(settings, progress);
+                progress.finish();
+                context.out().println(server + count(destroyed, "destroyed"));
+                return 0;
+            }
+            Paused paused = pauseAll(settings, progress);
             progress.finish();
-            context.out()
-                    .println((stopped ? "The server is stopped, " : "No server runs, ") + count(destroyed)
-                            + " destroyed.");
-            return 0;
+            return report(server, paused);
         }
     }
 
-    private static String count(int sandboxes) {
-        return sandboxes == 0 ? "no sandbox was there to be" : sandboxes + (sandboxes == 1 ? " sandbox" : " sandboxes");
+    /** @param failures a line for each sandbox that goes on running */
+    private record Paused(int running, List<String> failures) {}
+
+    private int report(String server, Paused paused) {
+        int done = paused.running() - paused.failures().size();
+        context.out()
+                .println(server
+                        + count(done, "paused")
+                        + (done == 0 ? "" : " After `./sandglass up`, `./sandglass resume` lets them go on."));
+        if (paused.failures().isEmpty()) {
+            return 0;
+        }
+        paused.failures().forEach(failure -> context.err().println("sandglass: " + failure));
+        context.err()
+                .println("sandglass: " + (paused.failures().size() == 1 ? "It goes" : "They go")
+                        + " on running. Try again, or remove all sandboxes with `./sandglass down --destroy`.");
+        return 1;
+    }
+
+    private static String count(int sandboxes, String what) {
+        return switch (sandboxes) {
+            case 0 -> "no sandbox was there to be " + what + ".";
+            case 1 -> "1 sandbox " + what + ".";
+            default -> sandboxes + " sandboxes " + what + ".";
+        };
     }
 
     private void confirm(Home home) throws IOException {
@@ -75,10 +116,10 @@ final class DownCommand implements Callable<Integer> {
             return;
         }
         if (!Terminal.isTerminal(0)) {
-            throw new CommandFailure("`down` destroys all sandboxes of " + home.path()
+            throw new CommandFailure("`down --destroy` removes all sandboxes of " + home.path()
                     + ". There is no terminal to ask at: add --yes if that is wanted.");
         }
-        context.out().print("Destroy all sandboxes of " + home.path() + " and stop the server? [y/N] ");
+        context.out().print("Remove all sandboxes of " + home.path() + " and stop the server? [y/N] ");
         context.out().flush();
         String answer = new BufferedReader(new InputStreamReader(context.in(), StandardCharsets.UTF_8)).readLine();
         if (answer == null || !answer.strip().toLowerCase(Locale.ROOT).matches("y|yes")) {
@@ -109,6 +150,51 @@ final class DownCommand implements Callable<Integer> {
             }
         }
         return any;
+    }
+
+    /**
+     * By a server of our own, as below. Through the API where the local key reaches, so that the rows say so at once; the
+     * others' by the agent, and their rows are settled by the next server.
+     */
+    private static Paused pauseAll(Settings settings, ConsoleProgress progress) throws IOException {
+        Optional<Access> kept = settings.home().readAccess();
+        try (LocalServer server = LocalServer.startToPause(settings, progress)) {
+            int running = server.livingSandboxes();
+            if (running == 0) {
+                return new Paused(0, List.of());
+            }
+            progress.step("pausing sandboxes");
+            pauseOwn(settings, progress);
+            return new Paused(running, server.livingSandboxes() == 0 ? List.of() : server.pauseAll(progress));
+        } finally {
+            if (kept.isPresent()) {
+                settings.home().writeAccess(kept.get());
+            }
+        }
+    }
+
+    private static void pauseOwn(Settings settings, ConsoleProgress progress) {
+        Optional<Access> access = settings.home().readAccess();
+        if (access.isEmpty()) {
+            return;
+        }
+        try (Api api = new Api(access.get());
+                ExecutorService pauses = Executors.newFixedThreadPool(PARALLEL)) {
+            List<Sandbox> running = api.list().stream()
+                    .filter(sandbox -> sandbox.status().equals("running"))
+                    .toList();
+            AtomicInteger done = new AtomicInteger();
+            running.forEach(sandbox -> pauses.execute(() -> {
+                try {
+                    api.pause(sandbox.id());
+                } catch (ApiFailure e) {
+                    // The agent is asked once more, and says why.
+                }
+                progress.advance(done.incrementAndGet(), running.size(), "sandboxes");
+            }));
+        } catch (ApiFailure e) {
+            // What is left is paused by the agent.
+        }
     }
 
     /** By a server of our own: it sees what is left and leaves the database right. */

@@ -125,7 +125,7 @@ public final class Main implements Runnable {
 
     private static String describe(Exception e) {
         return switch (e) {
-            case ApiFailure failure -> failure.reason();
+            case ApiFailure failure -> failure.reason() + remedy(failure);
             case PlatformException failure -> failure.reason();
             case java.nio.file.AccessDeniedException denied -> "No permission for " + denied.getFile() + ".";
             case java.nio.file.NoSuchFileException missing -> missing.getFile() + " does not exist.";
@@ -133,6 +133,12 @@ public final class Main implements Runnable {
             case java.io.IOException io -> Optional.ofNullable(io.getMessage()).orElse("Input or output failed") + ".";
             default -> "Internal error: " + e + ". SANDGLASS_DEBUG=1 shows where.";
         };
+    }
+
+    private static String remedy(ApiFailure failure) {
+        boolean asleep =
+                failure.code().equals("invalid_state") && failure.reason().matches(".* is (paused|stopped)\\b.*");
+        return asleep ? " `sandglass resume` lets it go on." : "";
     }
 
     @Override

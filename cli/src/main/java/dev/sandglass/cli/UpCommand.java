@@ -18,7 +18,7 @@ import picocli.CommandLine.Command;
         description = "Start Sandglass on this machine.",
         mixinStandardHelpOptions = true,
         footerHeading = "%nChecks the machine, installs system packages that are missing, builds what has changed, and"
-                + " serves until Ctrl-C. Sandboxes go on without it; `down` ends them. State is in SANDGLASS_HOME, the"
+                + " serves until Ctrl-C. Sandboxes go on without it; `down` pauses them. State is in SANDGLASS_HOME, the"
                 + " API at CP_LISTEN_ADDR; .env.example lists all settings.%n%nExamples:%n",
         footer = {
             "  sandglass up",
@@ -98,7 +98,7 @@ final class UpCommand implements Callable<Integer> {
                         living == 0
                                 ? "Stopped. No sandbox runs."
                                 : "Stopped. " + living + (living == 1 ? " sandbox goes" : " sandboxes go")
-                                        + " on running; `./sandglass down` ends " + (living == 1 ? "it." : "them."));
+                                        + " on running; `./sandglass down` pauses " + (living == 1 ? "it." : "them."));
         return signal == 2 || signal == 15 ? 0 : 128 + signal;
     }
 }

@@ -177,6 +177,8 @@ final class CommandLineTest {
         assertThat(sandglass("pause", id.substring(0, 14), other)).isZero();
         assertThat(out()).isEqualTo(id + "\n" + other + "\n");
         assertThat(server.sandbox(id).path("status").asString("")).isEqualTo("paused");
+        assertThat(sandglass("exec", id, "--", "true")).isEqualTo(125);
+        assertThat(err()).contains("The sandbox is paused").contains("`sandglass resume` lets it go on.");
         assertThat(sandglass("resume", "--json", id)).isZero();
         assertThat(Json.parse(out()).path("status").asString("")).isEqualTo("running");
         assertThat(err()).isEmpty();

@@ -66,6 +66,15 @@ public final class LocalServer implements AutoCloseable {
                     refuse(response, callback, 404, "not_found", "No sandbox " + segment(request, 3) + ".");
                     return null;
                 }
+                if (!sandbox(segment(request, 3)).path("status").asString("").equals("running")) {
+                    refuse(
+                            response,
+                            callback,
+                            409,
+                            "invalid_state",
+                            "The sandbox is paused; this needs a running one.");
+                    return null;
+                }
                 return new Endpoint();
             });
         });

@@ -120,9 +120,9 @@ final class MachineFaultsTest {
     }
 
     @Test
-    void downWithoutATerminalAndWithoutYesChangesNothing() throws Exception {
+    void destroyingWithoutATerminalAndWithoutYesChangesNothing() throws Exception {
         Files.createDirectory(directory.resolve("home"));
-        Outcome outcome = Programs.run(directory, environment, Programs.sandglass("down"));
+        Outcome outcome = Programs.run(directory, environment, Programs.sandglass("down", "--destroy"));
         assertThat(outcome.output()).contains("add --yes if that is wanted");
         assertThat(outcome.exitCode()).isEqualTo(1);
     }

@@ -11,8 +11,12 @@ import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What {@code up} runs: control plane, embedded PostgreSQL and host agent in this process. Holds the home's locks. Closing
@@ -20,6 +24,7 @@ import java.util.Optional;
  */
 public final class LocalServer implements AutoCloseable {
     private static final String KEY_NAME = "local";
+    private static final Logger log = LoggerFactory.getLogger(LocalServer.class);
 
     private final Deque<AutoCloseable> owned = new ArrayDeque<>();
     private final ServerSettings settings;
@@ -69,6 +74,13 @@ public final class LocalServer implements AutoCloseable {
         Map<String, String> variables = new HashMap<>(settings.variables());
         variables.put("CP_LISTEN_ADDR", "127.0.0.1:0");
         variables.put("SANDGLASS_ACCELERATOR", "tcg");
+        return new LocalServer(new Settings(variables), Optional.empty(), progress);
+    }
+
+    /** For pausing what runs: at a free port, and nothing is built or frozen for it. */
+    public static LocalServer startToPause(Settings settings, Progress progress) throws IOException {
+        Map<String, String> variables = new HashMap<>(settings.variables());
+        variables.put("CP_LISTEN_ADDR", "127.0.0.1:0");
         return new LocalServer(new Settings(variables), Optional.empty(), progress);
     }
 
@@ -126,6 +138,20 @@ public final class LocalServer implements AutoCloseable {
     /** Sandboxes of this host whose VM runs now. */
     public int livingSandboxes() {
         return host.map(here -> here.agent().livingSandboxes()).orElse(0);
+    }
+
+    /** Pauses every running sandbox on this host, whoever's it is. Returns a line for each that could not be. */
+    public List<String> pauseAll(Progress progress) {
+        if (host.isEmpty()) {
+            return List.of();
+        }
+        try {
+            host.get().agent().pauseAll(progress);
+            return List.of();
+        } catch (IllegalStateException e) {
+            log.error("not all sandboxes could be paused", e);
+            return Stream.of(e.getSuppressed()).map(Throwable::getMessage).toList();
+        }
     }
 
     /** Destroys every sandbox on this host, whoever's it is. */
