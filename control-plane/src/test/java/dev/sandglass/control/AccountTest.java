@@ -76,7 +76,7 @@ final class AccountTest {
         assertThat(unknown.body()).isEqualTo(wrong.body());
         long unknownTime = Long.MAX_VALUE;
         long wrongTime = Long.MAX_VALUE;
-        for (int i = 0; i < 5; i++) {
+        for (int i = 0; i < 5 || (i < 40 && !isAlike(unknownTime, wrongTime)); i++) { // a busy machine needs more
             long began = System.nanoTime();
             logIn("unknown@example.org", "right password");
             long between = System.nanoTime();
@@ -84,7 +84,14 @@ final class AccountTest {
             unknownTime = Math.min(unknownTime, between - began);
             wrongTime = Math.min(wrongTime, System.nanoTime() - between);
         }
-        assertThat((double) unknownTime / wrongTime).as("both compute one hash").isBetween(0.4, 2.5);
+        assertThat(isAlike(unknownTime, wrongTime))
+                .as("both compute one hash: %d ns, %d ns", unknownTime, wrongTime)
+                .isTrue();
+    }
+
+    private static boolean isAlike(long one, long another) {
+        double ratio = (double) one / another;
+        return ratio > 0.4 && ratio < 2.5;
     }
 
     @Test

@@ -20,7 +20,7 @@ import org.slf4j.MDC;
  * Work on sandboxes and snapshots that is finished whether or not somebody waits for it: it runs on a thread of its own, and a caller
  * who leaves takes nothing with them. Closing it waits for what is under way.
  */
-public final class Lifecycle implements AutoCloseable {
+public final class Lifecycle implements Detached, AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Lifecycle.class);
 
     /** More at once than any host carries out; beyond it callers are told to come back. */
@@ -35,7 +35,7 @@ public final class Lifecycle implements AutoCloseable {
         this.telemetry = telemetry;
     }
 
-    /** Runs {@code work} detached and waits for it, at most {@code patience}. */
+    @Override
     public <T> T run(String operation, String sandbox, Duration patience, Supplier<T> work) {
         if (!room.tryAcquire()) {
             throw new PlatformException(

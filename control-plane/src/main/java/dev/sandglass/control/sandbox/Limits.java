@@ -24,7 +24,10 @@ final class Limits {
     /** While another operation ends, before a deletion is left to the reconciler. */
     static final Duration SETTLED = Duration.ofSeconds(15);
 
+    /** For the end of another operation; the longer it has taken, the less often. */
     static final Duration POLL = Duration.ofMillis(50);
+
+    static final Duration POLL_MAX = Duration.ofSeconds(1);
 
     private Limits() {}
 }

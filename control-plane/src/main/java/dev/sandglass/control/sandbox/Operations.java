@@ -7,6 +7,7 @@ import dev.sandglass.contract.PlatformException;
 import dev.sandglass.control.sandbox.Machines.HostView;
 import dev.sandglass.control.sandbox.Machines.Resumed;
 import dev.sandglass.control.sandbox.SandboxStore.Resumption;
+import java.time.Duration;
 import java.util.Optional;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
@@ -22,13 +23,13 @@ final class Operations {
 
     private final SandboxStore store;
     private final Machines machines;
-    private final Lifecycle lifecycle;
+    private final Detached lifecycle;
     private final TeamQuota quota;
     private final Pace pace;
     private final Runnable soon;
 
     /** {@code soon}: something is known to be off that the reconciler should look at. */
-    Operations(SandboxStore store, Machines machines, Lifecycle lifecycle, TeamQuota quota, Pace pace, Runnable soon) {
+    Operations(SandboxStore store, Machines machines, Detached lifecycle, TeamQuota quota, Pace pace, Runnable soon) {
         this.store = store;
         this.machines = machines;
         this.lifecycle = lifecycle;
@@ -125,7 +126,8 @@ final class Operations {
                     ErrorCode.CONFLICT,
                     "The sandbox is still " + row.shownStatus().wireName() + ": try again when that is over.");
         }
-        pace.sleep(Limits.POLL);
+        long waited = pace.nanoTime() - (until - Limits.TURN.toNanos());
+        pace.sleep(Duration.ofNanos(Math.clamp(waited / 4, Limits.POLL.toNanos(), Limits.POLL_MAX.toNanos())));
     }
 
     // ---- resume

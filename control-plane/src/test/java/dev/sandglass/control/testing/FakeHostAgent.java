@@ -106,6 +106,9 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
 
     public volatile Function<String, Optional<Status>> onDeleteSnapshot = id -> Optional.empty();
 
+    /** What it says it belongs to when it lists. */
+    public volatile String listedInstallation;
+
     /** It answers nothing but this, whatever is asked. */
     public volatile Optional<Status> down = Optional.empty();
 
@@ -140,6 +143,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
     public FakeHostAgent(String hostId, String installation) {
         this.hostId = hostId;
         this.installation = installation;
+        this.listedInstallation = installation;
         try {
             root = Files.createTempDirectory("sandglass-fake-agent-");
             String name = hostId + "-" + System.nanoTime();
@@ -411,7 +415,7 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
     @Override
     public void listSandboxes(Empty request, StreamObserver<ListSandboxesResponse> observer) {
         ListSandboxesResponse.Builder answer =
-                ListSandboxesResponse.newBuilder().setInstallationId(installation);
+                ListSandboxesResponse.newBuilder().setInstallationId(listedInstallation);
         sandboxes.forEach((id, created) -> answer.addSandboxes(SandboxInfo.newBuilder()
                 .setSandboxId(id)
                 .setStatus(statuses.getOrDefault(id, SandboxStatus.RUNNING))

@@ -112,6 +112,18 @@ public final class TestPlane implements AutoCloseable {
         }
     }
 
+    /** The one value of a query. */
+    public String ask(String query) {
+        try (var connection = DriverManager.getConnection(environment.get("DATABASE_URL"));
+                var prepared = connection.createStatement();
+                var rows = prepared.executeQuery(query)) {
+            rows.next();
+            return rows.getString(1);
+        } catch (SQLException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
     public static String password() {
         return PASSWORD;
     }

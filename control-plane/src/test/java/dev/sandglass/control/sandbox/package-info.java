@@ -1,0 +1,4 @@
+@NullMarked
+package dev.sandglass.control.sandbox;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.sandglass.control.snapshot;
+
+import org.jspecify.annotations.NullMarked;
