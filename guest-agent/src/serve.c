@@ -68,7 +68,9 @@ static void serve_renew(Connection *c, const Request *request) {
         connection_fail(c, &failure);
         return;
     }
-    connection_close_others(c);
+    // Where the guest has only stood still for a moment, so have those who talk to it.
+    if (!request->kind.renew.keep_connections || !token_matches(request->kind.renew.token))
+        connection_close_others(c);
     if (!renew_apply(&request->kind.renew, connection_port(), &failure)) {
         connection_fail(c, &failure);
         return;

@@ -52,23 +52,14 @@ record Parts(
      *
      * @param guestToken what its guest accepts, before and afterwards
      */
-    LiveMachine wake(LiveMachine machine, String guestToken, Sandbox sandbox, Deadline deadline) {
+    LiveMachine wake(LiveMachine machine, String guestToken, Deadline deadline) {
         byte[] token = HexFormat.of().parseHex(guestToken);
         machine.guest().close();
         if (!machine.vm().vcpusRunning(deadline)) {
             machine.vm().continueVcpus(deadline);
         }
         GuestClient guest = new GuestClient(Machines.guestAddress(machine.slot()), token);
-        // It is where it was, and so are the other ends of its connections.
-        guest.renew(
-                new Renewal(
-                        token,
-                        InstantSource.system(),
-                        Secrets.entropy(),
-                        sandbox.id().value(),
-                        true,
-                        true),
-                deadline);
+        guest.goOn(InstantSource.system(), Secrets.entropy(), deadline);
         return machine.with(guest);
     }
 

@@ -157,7 +157,7 @@ final class Pause {
     private void goOn(Sandbox sandbox, Sandbox.Live live, String guestToken, RuntimeException failure) {
         log.warn("sandbox={} could not be paused and goes on", sandbox.id(), failure);
         try {
-            LiveMachine awake = parts.wake(live.machine(), guestToken, sandbox, Deadline.after(WAKE_TIMEOUT));
+            LiveMachine awake = parts.wake(live.machine(), guestToken, Deadline.after(WAKE_TIMEOUT));
             sandbox.publish(sandbox.entry(), new Sandbox.Live(awake, live.promise()));
         } catch (RuntimeException e) {
             failure.addSuppressed(e); // its VM has ended, which is noticed elsewhere, or does not answer

@@ -18,6 +18,7 @@ import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;
@@ -498,10 +499,10 @@ final class Sandboxes implements AutoCloseable {
                             sandbox, HexFormat.of().parseHex(resuming.machine().guestToken()), deadline);
                 case SandboxState.Running running -> {
                     if (live.machine().vm().vcpusRunning(deadline)) {
-                        live.machine().guest().thaw();
+                        live.machine().guest().goOn(InstantSource.system(), Secrets.entropy(), deadline);
                     } else {
                         String token = running.machine().guestToken();
-                        LiveMachine awake = parts.wake(live.machine(), token, sandbox, deadline);
+                        LiveMachine awake = parts.wake(live.machine(), token, deadline);
                         sandbox.publish(sandbox.entry(), new Sandbox.Live(awake, live.promise()));
                     }
                 }

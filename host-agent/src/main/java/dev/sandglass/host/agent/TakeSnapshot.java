@@ -13,6 +13,7 @@ import dev.sandglass.host.vmm.DiskSwitch;
 import dev.sandglass.host.vmm.VirtualMachine;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.InstantSource;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -169,7 +170,7 @@ final class TakeSnapshot {
         Deadline deadline = Deadline.after(Pause.WAKE_TIMEOUT);
         parts.steps().run(Step.SNAPSHOT_CONTINUE, sandbox.id().value(), () -> {
             live.machine().vm().continueVcpus(deadline);
-            live.machine().guest().thaw();
+            live.machine().guest().goOn(InstantSource.system(), Secrets.entropy(), deadline);
         });
     }
 }

@@ -118,10 +118,13 @@ final class ConnectionPool implements AutoCloseable {
         connection.close();
     }
 
-    /** From now on the guest knows this token only, and no connection but that one. */
-    void renewed(ByteString newToken, GuestConnection kept) {
+    /** From now on the guest knows this token only, and no connection but that one; unless it kept them all. */
+    void renewed(ByteString newToken, GuestConnection kept, boolean keepOthers) {
         Set<GuestConnection> past;
         synchronized (this) {
+            if (keepOthers && newToken.equals(token)) {
+                return;
+            }
             token = newToken;
             past = new HashSet<>(lent);
             past.remove(kept);

@@ -30,6 +30,7 @@ import java.io.InputStream;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -53,6 +54,9 @@ public final class GuestClient implements AutoCloseable {
 
     /** For what a disk may take long to do: the guest goes on even if we do not wait. */
     private static final Duration DISK = Duration.ofMinutes(5);
+
+    private static final Request THAW =
+            Request.newBuilder().setThaw(Thaw.getDefaultInstance()).build();
 
     private static final int DIRECTORY_ENTRIES_MAX = 100_000;
 
@@ -105,16 +109,35 @@ public final class GuestClient implements AutoCloseable {
      * an earlier attempt had been carried out and its answer was lost. When it fails, nothing has been thawed.
      */
     public void renew(Renewal renewal, Deadline deadline) {
-        for (int attempt = 1; renewOnce(renewal, deadline).compareTo(CLOCK_ERROR_MAX) > 0; attempt++) {
-            if (attempt == CLOCK_ATTEMPTS_MAX) {
-                throw new PlatformException(
-                        ErrorCode.HOST_UNAVAILABLE,
-                        "The sandbox's clock could not be set precisely: this host is too busy. Try again.");
-            }
+        if (!renewedPrecisely(renewal, deadline)) {
+            throw new PlatformException(
+                    ErrorCode.HOST_UNAVAILABLE,
+                    "The sandbox's clock could not be set precisely: this host is too busy. Try again.");
         }
         if (renewal.thaw()) {
-            callDone(Request.newBuilder().setThaw(Thaw.getDefaultInstance()).build(), deadline);
+            callDone(THAW, deadline);
         }
+    }
+
+    /**
+     * Sets the clock of a guest that has only stood still where it is, and lets its user processes go on. Connections stay:
+     * those of user processes, and ours with all that is under way on them.
+     *
+     * @param entropy 32 to 512 random bytes, used once
+     */
+    public void goOn(InstantSource clock, byte[] entropy, Deadline deadline) {
+        // On a host that is too busy to be sure its clock is as right as it can be, and better than before.
+        boolean _ = renewedPrecisely(new Renewal(pool.token().toByteArray(), clock, entropy, "", true, true), deadline);
+        callDone(THAW, deadline);
+    }
+
+    private boolean renewedPrecisely(Renewal renewal, Deadline deadline) {
+        for (int attempt = 0; attempt < CLOCK_ATTEMPTS_MAX; attempt++) {
+            if (renewOnce(renewal, deadline).compareTo(CLOCK_ERROR_MAX) <= 0) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** By how much the guest's clock is wrong at most. */
@@ -186,7 +209,7 @@ public final class GuestClient implements AutoCloseable {
                 Reply reply = connection.receive(deadline);
                 Instant received = renewal.clock().instant();
                 requireDone(reply);
-                pool.renewed(newToken, connection);
+                pool.renewed(newToken, connection, renewal.keepConnections());
                 pool.release(connection);
                 return clockError(reply.getDone().getClockUnixNanos(), received);
             } catch (IOException | RuntimeException failure) {
@@ -216,7 +239,7 @@ public final class GuestClient implements AutoCloseable {
     }
 
     public void thaw() {
-        callDone(Request.newBuilder().setThaw(Thaw.getDefaultInstance()).build(), Deadline.after(PROMPT));
+        callDone(THAW, Deadline.after(PROMPT));
     }
 
     /** The command's output is read from the stream; closing that leaves the command running. */

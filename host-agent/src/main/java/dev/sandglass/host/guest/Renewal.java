@@ -11,8 +11,8 @@ import java.time.InstantSource;
  * @param hostname 1 to 63 of {@code [a-z0-9-]}; empty leaves it as it is
  * @param thaw whether user processes go on afterwards, once the clock is known to be right; one more round trip, so false
  *     where there are none (a clone of a template)
- * @param keepConnections whether the TCP connections of user processes stay: only when the guest stood still for a moment
- *     and is where it was. Otherwise those that lead out of the guest are reset
+ * @param keepConnections whether the TCP connections of user processes stay, and with an unchanged token ours too: only
+ *     when the guest stood still for a moment and is where it was. Otherwise those that lead out of the guest are reset
  */
 @SuppressWarnings("ArrayRecordComponent") // secrets: compared nowhere, copied on the way in
 public record Renewal(

@@ -530,6 +530,17 @@ class GuestClientTest {
     }
 
     @Test
+    void aGuestThatStoodStillForAMomentIsSpokenToAsBefore() {
+        try (ExecStream stream = guest.startExec(
+                command("sh", "-c", "read line; echo $line").setStdinOpen(true).build(), soon())) {
+            guest.goOn(InstantSource.system(), new byte[64], soon());
+            stream.stdin("still here\n".getBytes(StandardCharsets.UTF_8));
+            assertThat(textOf(stream.next())).isEqualTo("still here\n");
+            assertThat(exitOf(stream).getExitCode()).isZero();
+        }
+    }
+
+    @Test
     void renewingWorksWhenAnEarlierAnswerWasLost() {
         byte[] token = new byte[GuestClient.TOKEN_BYTES];
         new Random(4).nextBytes(token);
