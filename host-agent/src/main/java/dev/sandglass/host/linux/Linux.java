@@ -44,6 +44,7 @@ public final class Linux {
     public static final int IOVEC_MAX = 1024;
 
     private static final int SYNC_FILE_RANGE_WRITE = 2;
+    private static final int POSIX_FADV_WILLNEED = 3;
 
     private static final int O_CLOEXEC = 0x80000;
     private static final int MFD_CLOEXEC = 1;
@@ -98,6 +99,8 @@ public final class Linux {
     private static final MethodHandle STATFS = function("statfs", JAVA_INT, ADDRESS, ADDRESS);
     private static final MethodHandle SYNC_FILE_RANGE =
             function("sync_file_range", JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT);
+    private static final MethodHandle POSIX_FADVISE =
+            function("posix_fadvise", JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT);
     private static final MethodHandle PROCESS_VM_READV = processVm("process_vm_readv");
     private static final MethodHandle PROCESS_VM_WRITEV = processVm("process_vm_writev");
     private static final MethodHandle STRERROR = LINKER.downcallHandle(
@@ -182,6 +185,12 @@ public final class Linux {
                 arena.allocateFrom(JAVA_LONG, toOffset),
                 bytes,
                 0));
+    }
+
+    /** Begins to read a whole file into the page cache; advice, which may be ignored. */
+    public static void startReadahead(FileDescriptor file) {
+        call("posix_fadvise", file.toString(), false, (arena, state) ->
+                (int) POSIX_FADVISE.invokeExact(state, file.number(), 0L, 0L, POSIX_FADV_WILLNEED));
     }
 
     /** Begins to write what is dirty of a file, so that a later fsync of several has less to wait for. */

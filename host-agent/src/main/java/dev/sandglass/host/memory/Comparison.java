@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A stopped guest's memory against what the generations hold of it. The private pages are all that ever changed since
@@ -22,12 +23,19 @@ final class Comparison {
     /** A piece of the private pages, and which of them differ. */
     private static final class Piece {
         private final ByteBuffer now = ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES);
-        private final ByteBuffer base = ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES);
+        private @Nullable ByteBuffer base;
         private final PageDigest digest = new PageDigest();
         private final int[] changed = new int[PageRuns.PIECE_BYTES / Header.BLOCK_BYTES];
         private final int[] changedOffsets = new int[PageRuns.PIECE_BYTES / Header.BLOCK_BYTES];
         private int changedCount;
         private int at;
+
+        /** Not every piece has pages of the base. */
+        ByteBuffer base(int bytes) {
+            ByteBuffer made = base == null ? ByteBuffer.allocateDirect(PageRuns.PIECE_BYTES) : base;
+            base = made;
+            return made.clear().limit(bytes);
+        }
 
         void changed(long page, int offset) {
             changed[changedCount] = (int) page;
@@ -79,8 +87,9 @@ final class Comparison {
     }
 
     private void compareWithBase(long offset, int bytes, Piece piece) throws IOException {
-        held.read(offset, piece.base.clear().limit(bytes));
-        ByteBuffer base = piece.base.flip();
+        ByteBuffer base = piece.base(bytes);
+        held.read(offset, base);
+        base.flip();
         ByteBuffer now = piece.now.slice(piece.at, bytes);
         int at = 0;
         while (at < bytes) {

@@ -5,6 +5,7 @@ import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.DurableFile;
 import dev.sandglass.host.linux.Errno;
+import dev.sandglass.host.linux.FileDescriptor;
 import dev.sandglass.host.linux.FileStatus;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.linux.LinuxException;
@@ -221,6 +222,7 @@ public final class GenerationStore {
             for (Manifest.Attachment attachment : manifest.attachments()) {
                 files.requireAttachment(header.build(), attachment);
             }
+            startReadahead();
             return heldImage();
         } catch (Damage e) {
             throw damaged(directory, e);
@@ -237,6 +239,18 @@ public final class GenerationStore {
                 return new Sound(status.inode(), status.size(), status.modifiedNanos());
             } catch (LinuxException e) {
                 throw new Damage("a file of it is missing: " + diff.getFileName());
+            }
+        }
+    }
+
+    /** Until the pages are asked for, a VMM has to start: the disk can be busy meanwhile. */
+    @GuardedBy("this")
+    private void startReadahead() {
+        for (Manifest.Generation generation : manifest.generations()) {
+            try (FileDescriptor diff = Linux.open(files.file(generation.build(), Draft.DIFF), Linux.O_RDONLY, 0)) {
+                Linux.startReadahead(diff);
+            } catch (LinuxException e) {
+                LOG.debug("No reading ahead", e); // what is wrong with it is found and told by who reads it
             }
         }
     }

@@ -4,13 +4,17 @@ import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.sandglass.host.linux.LinuxException;
 import java.io.IOException;
 import java.io.InterruptedIOException;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Works on numbered pieces on threads of its own, each piece in one of a few slots, and hands the slots in order to the
+ * Works on numbered pieces on threads of its own, each piece in a slot of a few, and hands the slots in order to the
  * thread that called. The work of pieces ahead goes on while the caller deals with one. The first failure of either ends
  * both. No thread outlives {@link #run}.
  */
@@ -27,11 +31,16 @@ final class Pipeline<S> {
     }
 
     private final int pieces;
+    private final Supplier<S> newSlot;
     private final Stage<S> work;
-    private final List<S> slots = new ArrayList<>();
 
+    /** Made when they are first needed: who takes pieces as fast as they come needs few. */
     @GuardedBy("this")
-    private final boolean[] done;
+    private final Deque<S> free = new ArrayDeque<>();
+
+    /** Of pieces that are done and not yet taken. */
+    @GuardedBy("this")
+    private final Map<Integer, S> done = new HashMap<>();
 
     @GuardedBy("this")
     private int begun;
@@ -42,13 +51,10 @@ final class Pipeline<S> {
     @GuardedBy("this")
     private @Nullable Throwable failure;
 
-    private Pipeline(int pieces, Supplier<S> slot, Stage<S> work) {
+    private Pipeline(int pieces, Supplier<S> newSlot, Stage<S> work) {
         this.pieces = pieces;
+        this.newSlot = newSlot;
         this.work = work;
-        this.done = new boolean[pieces];
-        for (int i = 0; i < Math.min(SLOTS, pieces); i++) {
-            slots.add(slot.get());
-        }
     }
 
     /**
@@ -78,18 +84,20 @@ final class Pipeline<S> {
     }
 
     private void runHere(Stage<S> sink) throws IOException, Damage {
+        S slot = newSlot.get();
         for (int piece = 0; piece < pieces; piece++) {
-            work.run(piece, slots.getFirst());
-            sink.run(piece, slots.getFirst());
+            work.run(piece, slot);
+            sink.run(piece, slot);
         }
     }
 
     private void work() {
         try {
             for (int piece = nextToWorkOn(); piece < pieces; piece = nextToWorkOn()) {
-                work.run(piece, slots.get(piece % slots.size()));
+                S slot = freeSlot();
+                work.run(piece, slot);
                 synchronized (this) {
-                    done[piece] = true;
+                    done.put(piece, slot);
                     notifyAll();
                 }
             }
@@ -99,25 +107,36 @@ final class Pipeline<S> {
     }
 
     private synchronized int nextToWorkOn() throws InterruptedException {
-        while (begun < pieces && begun >= taken + slots.size()) {
+        while (begun < pieces && begun >= taken + SLOTS) {
             wait();
         }
         return begun < pieces ? begun++ : pieces;
     }
 
+    private S freeSlot() {
+        synchronized (this) {
+            if (!free.isEmpty()) {
+                return free.pop();
+            }
+        }
+        return newSlot.get();
+    }
+
     private void takeAll(Stage<S> sink) throws IOException, Damage, InterruptedException {
         for (int piece = 0; piece < pieces; piece++) {
-            await(piece);
-            sink.run(piece, slots.get(piece % slots.size()));
+            S slot = await(piece);
+            sink.run(piece, slot);
             synchronized (this) {
+                free.push(slot);
                 taken++;
                 notifyAll();
             }
         }
     }
 
-    private synchronized void await(int piece) throws IOException, Damage, InterruptedException {
-        while (!done[piece]) {
+    private synchronized S await(int piece) throws IOException, Damage, InterruptedException {
+        S slot = done.remove(piece);
+        while (slot == null) {
             switch (failure) {
                 case null -> wait();
                 case IOException e -> throw e;
@@ -125,7 +144,9 @@ final class Pipeline<S> {
                 case LinuxException e -> throw e;
                 default -> throw new IllegalStateException("work on guest memory", failure);
             }
+            slot = done.remove(piece);
         }
+        return slot;
     }
 
     private synchronized void fail(Throwable e) {
