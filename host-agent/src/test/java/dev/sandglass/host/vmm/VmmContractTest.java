@@ -26,6 +26,7 @@ import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
@@ -210,6 +211,28 @@ abstract class VmmContractTest {
         assertThat(clone.machine.exit().get(1, TimeUnit.SECONDS)).isEqualTo(new ExitStatus.Signalled(Linux.SIGKILL));
         assertThatThrownBy(() -> clone.machine.continueVcpus(soon())).isInstanceOf(VmmFailed.class);
         clone.machine.kill(soon());
+    }
+
+    @Test
+    void aBrokenConnectionIsMadeAnew() throws IOException {
+        Clone clone = restoredClone();
+        // An interrupt closes the channel that the thread is writing to.
+        CompletableFuture<Void> interrupted = new CompletableFuture<>();
+        Thread.ofPlatform().start(() -> {
+            Thread.currentThread().interrupt();
+            try {
+                clone.machine.vcpusRunning(soon());
+                interrupted.complete(null);
+            } catch (Throwable e) {
+                interrupted.completeExceptionally(e);
+            }
+        });
+        assertThatThrownBy(interrupted::join).hasCauseInstanceOf(VmmFailed.class);
+
+        clone.machine.continueVcpus(soon());
+        assertThat(clone.place.answer(soon())).matches(WELCOME);
+        clone.machine.stopVcpus(soon());
+        assertThat(clone.machine.vcpusRunning(soon())).isFalse();
     }
 
     @Test

@@ -36,6 +36,7 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ObjectNode;
 
 /**
  * One QEMU process. Its directory:
@@ -124,17 +125,19 @@ final class QemuMachine implements VirtualMachine {
 
     @Override
     public void stopVcpus(Deadline deadline) {
-        qmp(deadline).execute("stop", deadline);
+        repeatable("stop", QmpClient.arguments(), deadline);
     }
 
     @Override
     public void continueVcpus(Deadline deadline) {
-        qmp(deadline).execute("cont", deadline);
+        repeatable("cont", QmpClient.arguments(), deadline);
     }
 
     @Override
     public boolean vcpusRunning(Deadline deadline) {
-        return qmp(deadline).execute("query-status", deadline).path("running").asBoolean(false);
+        return repeatable("query-status", QmpClient.arguments(), deadline)
+                .path("running")
+                .asBoolean(false);
     }
 
     @Override
@@ -151,7 +154,7 @@ final class QemuMachine implements VirtualMachine {
             var arguments = QmpClient.arguments()
                     .put("filename", ControlDirectory.name(SAVED))
                     .put("live", false);
-            qmp(deadline).execute("xen-save-devices-state", arguments, deadline);
+            repeatable("xen-save-devices-state", arguments, deadline);
             writeNew(file, whole(read(written)));
         } catch (IOException e) {
             throw spaceOr(file, new VmmFailed(name + ": save the device state", e));
@@ -313,6 +316,22 @@ final class QemuMachine implements VirtualMachine {
         return state;
     }
 
+    /** A command that may be carried out twice: again over a new connection when the old one broke. */
+    private JsonNode repeatable(String command, ObjectNode arguments, Deadline deadline) {
+        QmpClient first = qmp(deadline);
+        try {
+            return first.execute(command, arguments, deadline);
+        } catch (VmmFailed e) {
+            if (first.open()
+                    || process.exit().isDone()
+                    || Thread.currentThread().isInterrupted()) {
+                throw e;
+            }
+            LOG.warn("machine {}: {} is repeated over a new connection", name, command, e);
+            return qmp(deadline).execute(command, arguments, deadline);
+        }
+    }
+
     /** The connection, made anew when the last one has ended and the process lives. */
     private synchronized QmpClient qmp(Deadline deadline) {
         QmpClient current = client;
@@ -362,7 +381,11 @@ final class QemuMachine implements VirtualMachine {
         } catch (ExecutionException e) {
             fate = "its fate is unknown: " + e.getMessage();
         }
-        return fate + "; stderr: " + stderrSoon();
+        try {
+            return fate + "; stderr: " + stderrSoon();
+        } catch (UncheckedIOException e) {
+            return fate + "; stderr cannot be read: " + e.getMessage(); // as by an interrupted thread
+        }
     }
 
     /** It takes a pipe to the file, and may be a moment behind the process. */

@@ -106,6 +106,7 @@ final class QmpClient implements AutoCloseable {
         if (!arguments.isEmpty()) {
             request.set("arguments", arguments);
         }
+        IOException broken = null;
         synchronized (this) {
             if (ended != null) {
                 return CompletableFuture.failedFuture(ended);
@@ -120,9 +121,12 @@ final class QmpClient implements AutoCloseable {
                     channel.write(line);
                 }
             } catch (IOException e) {
-                pending.remove(id);
-                answer.completeExceptionally(new VmmFailed(subject + ": " + command + " could not be sent", e));
+                broken = e;
             }
+        }
+        if (broken != null) {
+            // Part of a line may have been sent; and an interrupt closes the channel for everybody.
+            end("connection broke: " + broken);
         }
         return answer;
     }
