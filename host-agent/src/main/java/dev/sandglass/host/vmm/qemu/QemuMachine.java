@@ -250,8 +250,10 @@ final class QemuMachine implements VirtualMachine {
         try {
             loader.load(identity());
         } catch (IOException e) {
-            if (!identity().alive()) {
-                throw new VmmFailed(name + ": while its memory was loaded " + lastWords(), e);
+            // Its memory goes before the news of its end come.
+            String fate = lastWords();
+            if (process.exit().isDone()) {
+                throw new VmmFailed(name + ": while its memory was loaded " + fate, e);
             }
             throw new UncheckedIOException(name + ": load the memory", e);
         }
