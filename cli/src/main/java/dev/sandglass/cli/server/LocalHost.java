@@ -3,6 +3,7 @@ package dev.sandglass.cli.server;
 import dev.sandglass.contract.Installation;
 import dev.sandglass.contract.Progress;
 import dev.sandglass.control.EmbeddedAgent;
+import dev.sandglass.control.observe.Telemetry;
 import dev.sandglass.host.agent.HostAgent;
 import dev.sandglass.host.image.ImageBuilder;
 import io.grpc.ManagedChannel;
@@ -39,6 +40,7 @@ final class LocalHost implements AutoCloseable {
     static LocalHost start(ServerSettings settings, Progress progress) throws IOException {
         Home home = settings.settings().home();
         Installation installation = settings.control().installation();
+        Telemetry.collectProcess();
         HostAgent agent = HostAgent.start(settings.host().configuration(home, installation), progress);
         try {
             return new LocalHost(agent, "host-agent-" + installation.id());

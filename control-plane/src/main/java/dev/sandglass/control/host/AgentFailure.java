@@ -36,6 +36,7 @@ public final class AgentFailure {
             case INVALID_ARGUMENT -> ErrorCode.INVALID_REQUEST;
             case PERMISSION_DENIED -> ErrorCode.FORBIDDEN;
             case FAILED_PRECONDITION -> ErrorCode.CONFLICT;
+            case ALREADY_EXISTS -> ErrorCode.ALREADY_EXISTS;
             case RESOURCE_EXHAUSTED -> ErrorCode.QUOTA_EXCEEDED;
             case UNAVAILABLE -> ErrorCode.HOST_UNAVAILABLE;
             default -> ErrorCode.AGENT_ERROR;

@@ -21,12 +21,29 @@ public final class Telemetry implements AutoCloseable {
     private final Map<String, AtomicInteger> strangers = new ConcurrentHashMap<>();
     private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
 
+    /** What belongs to the process: its memory and threads, and what a host agent in it times, who knows no collector. */
+    private static final class OfProcess {
+        static final PrometheusMeterRegistry REGISTRY = open();
+
+        private static PrometheusMeterRegistry open() {
+            PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+            new JvmMemoryMetrics().bindTo(registry);
+            new JvmThreadMetrics().bindTo(registry);
+            new ProcessorMetrics().bindTo(registry);
+            Metrics.addRegistry(registry);
+            return registry;
+        }
+    }
+
     public Telemetry() {
-        new JvmMemoryMetrics().bindTo(registry);
-        new JvmThreadMetrics().bindTo(registry);
-        new ProcessorMetrics().bindTo(registry);
-        // What the host agent in this process times: it knows nothing of who collects it.
-        Metrics.addRegistry(registry);
+        collectProcess();
+    }
+
+    /** To be called before anything in the process is timed: what was timed before is not in the metrics. */
+    public static void collectProcess() {
+        if (OfProcess.REGISTRY.isClosed()) {
+            throw new IllegalStateException("the metrics of the process end with it");
+        }
     }
 
     /** A request has been answered. {@code route} is the pattern, not the path. */
@@ -67,12 +84,11 @@ public final class Telemetry implements AutoCloseable {
     }
 
     public String scrape() {
-        return registry.scrape();
+        return OfProcess.REGISTRY.scrape() + registry.scrape();
     }
 
     @Override
     public void close() {
-        Metrics.removeRegistry(registry);
         registry.close();
     }
 }

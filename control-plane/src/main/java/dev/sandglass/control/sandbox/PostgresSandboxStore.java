@@ -47,8 +47,8 @@ final class PostgresSandboxStore implements SandboxStore {
             if (idempotency.isPresent() && !answers.claim(handle, wanted.team(), idempotency.get(), id)) {
                 return new Insertion.Repeated();
             }
-            Optional<String> limit = tooMany(handle, wanted.team(), quota)
-                    .or(() -> tooMuchMemory(handle, wanted.team(), wanted.memoryMb(), quota));
+            Holding holding = holding(handle, wanted.team());
+            Optional<String> limit = holding.tooMany(quota).or(() -> holding.tooMuchMemory(wanted.memoryMb(), quota));
             if (limit.isPresent()) {
                 handle.rollback();
                 return new Insertion.OverQuota(limit.get());
@@ -65,33 +65,32 @@ final class PostgresSandboxStore implements SandboxStore {
                 .one();
     }
 
-    private static Optional<String> tooMany(Handle handle, TeamId team, TeamQuota quota) {
-        long sandboxes = handle.createQuery("""
-                        select count(*) from sandboxes
-                        where team_id = :team and deleted_at is null and delete_requested_at is null
-                        """)
-                .bind("team", team.value())
-                .mapTo(Long.class)
-                .one();
-        return sandboxes < quota.sandboxes()
-                ? Optional.empty()
-                : Optional.of("The team has " + quota.sandboxes()
-                        + " sandboxes, the most it may have: delete some that are not needed.");
+    /** What a team has: sandboxes in any state, and memory of those that are alive. */
+    private record Holding(long sandboxes, long memoryMb) {
+        Optional<String> tooMany(TeamQuota quota) {
+            return sandboxes < quota.sandboxes()
+                    ? Optional.empty()
+                    : Optional.of("The team has " + quota.sandboxes()
+                            + " sandboxes, the most it may have: delete some that are not needed.");
+        }
+
+        Optional<String> tooMuchMemory(int moreMb, TeamQuota quota) {
+            return memoryMb + moreMb <= quota.memoryMb()
+                    ? Optional.empty()
+                    : Optional.of("The team's living sandboxes may have " + quota.memoryMb()
+                            + " MiB of memory together: pause or delete some, or ask for less memory_mb.");
+        }
     }
 
-    private static Optional<String> tooMuchMemory(Handle handle, TeamId team, int moreMb, TeamQuota quota) {
-        long alive = handle.createQuery("""
-                        select coalesce(sum(memory_mb), 0) from sandboxes
-                        where team_id = :team and deleted_at is null and delete_requested_at is null
-                          and status in ('pending', 'running', 'pausing', 'resuming')
+    private static Holding holding(Handle handle, TeamId team) {
+        return handle.createQuery("""
+                        select count(*) as sandboxes, coalesce(sum(memory_mb) filter
+                            (where status in ('pending', 'running', 'pausing', 'resuming')), 0) as memory_mb
+                        from sandboxes where team_id = :team and deleted_at is null and delete_requested_at is null
                         """)
                 .bind("team", team.value())
-                .mapTo(Long.class)
+                .map((row, context) -> new Holding(row.getLong("sandboxes"), row.getLong("memory_mb")))
                 .one();
-        return alive + moreMb <= quota.memoryMb()
-                ? Optional.empty()
-                : Optional.of("The team's living sandboxes may have " + quota.memoryMb()
-                        + " MiB of memory together: pause or delete some, or ask for less memory_mb.");
     }
 
     private static Sandbox insertRow(Handle handle, SandboxId id, New wanted, Duration within) {
@@ -210,7 +209,7 @@ final class PostgresSandboxStore implements SandboxStore {
     public Resumption resume(Sandbox from, Change change, TeamQuota quota) {
         return jdbi.inTransaction(handle -> {
             awaitTurn(handle, from.team());
-            Optional<String> limit = tooMuchMemory(handle, from.team(), from.memoryMb(), quota);
+            Optional<String> limit = holding(handle, from.team()).tooMuchMemory(from.memoryMb(), quota);
             if (limit.isPresent()) {
                 return new Resumption.OverQuota(limit.get());
             }

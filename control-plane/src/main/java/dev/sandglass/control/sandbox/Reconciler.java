@@ -67,7 +67,7 @@ final class Reconciler implements AutoCloseable {
 
     void start() {
         long period = PERIOD.toMillis();
-        var _ = thread.scheduleWithFixedDelay(this::pass, period, period, TimeUnit.MILLISECONDS);
+        var _ = thread.scheduleWithFixedDelay(this::pass, SOON.toMillis(), period, TimeUnit.MILLISECONDS);
     }
 
     /** A pass before its time. */
