@@ -138,7 +138,12 @@ public final class Main implements Runnable {
     private static String remedy(ApiFailure failure) {
         boolean asleep =
                 failure.code().equals("invalid_state") && failure.reason().matches(".* is (paused|stopped)\\b.*");
-        return asleep ? " `sandglass resume` lets it go on." : "";
+        if (asleep) {
+            return " `sandglass resume` lets it go on.";
+        }
+        boolean nothingToClone =
+                failure.code().equals("not_found") && failure.reason().contains("create the sandbox");
+        return nothingToClone ? " `sandglass snapshot list` shows what can be cloned." : "";
     }
 
     @Override

@@ -149,7 +149,9 @@ final class SnapshotCommand implements Runnable {
                         snapshot.type(),
                         snapshot.vcpus() == 0 ? "any" : Integer.toString(snapshot.vcpus()),
                         snapshot.memoryMb() == 0 ? "any" : snapshot.memoryMb() + " MiB",
-                        String.format(Locale.ROOT, "%.1f MB", snapshot.sizeBytes() / 1e6),
+                        snapshot.sizeBytes() == 0
+                                ? "-"
+                                : String.format(Locale.ROOT, "%.1f MB", snapshot.sizeBytes() / 1e6),
                         snapshot.createdAt()
                                 .map(made -> PsCommand.age(Duration.between(made, now)))
                                 .orElse("-")));

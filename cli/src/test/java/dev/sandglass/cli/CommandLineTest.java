@@ -205,9 +205,16 @@ final class CommandLineTest {
     @Test
     void psTellsPausedIdleAndTheTimeout() throws Exception {
         String id = server.add();
-        server.sandbox(id).put("status", "paused").put("auto_paused", true).put("timeout_sec", 600);
+        server.sandbox(id)
+                .put("status", "paused")
+                .put("timeout_sec", 600)
+                .put("last_active_at", "2026-01-01T12:00:00Z")
+                .put("last_updated", "2026-01-01T12:10:01Z");
         assertThat(sandglass("ps")).isZero();
         assertThat(out()).contains("paused (idle)").contains("10 min");
+        server.sandbox(id).put("last_updated", "2026-01-01T12:05:00Z");
+        assertThat(sandglass("ps")).isZero();
+        assertThat(out()).contains("paused").doesNotContain("(idle)");
     }
 
     @Test
@@ -232,6 +239,8 @@ final class CommandLineTest {
         assertThat(sandglass("create", "--from", "warm", "--json")).isZero();
         assertThat(Json.parse(out()).path("template").asString("")).isEqualTo("warm");
         assertThat(sandglass("run", "--from", "warm", "--", "true")).isZero();
+        assertThat(sandglass("run", "--from", "cold", "--", "true")).isEqualTo(125);
+        assertThat(err()).contains("no template with this name").contains("`sandglass snapshot list`");
 
         assertThat(sandglass("snapshot", "rm", "none", "warm")).isEqualTo(1);
         assertThat(out()).isEqualTo("warm\n");

@@ -198,10 +198,15 @@ public final class LocalServer implements AutoCloseable {
                 refuse(response, callback, createStatus, "no_capacity", "No host has 512 MiB left for it.");
                 return;
             }
+            String template = wanted.path("template").asString("base");
+            if (!template.equals("base") && !snapshots.containsKey(template)) {
+                refuse(response, callback, 404, "not_found", "There is no template with this name.");
+                return;
+            }
             ObjectNode sandbox = sandbox(add());
             sandbox.put("memory_mb", wanted.path("memory_mb").asInt(512));
             sandbox.put("vcpus", wanted.path("vcpus").asInt(1));
-            sandbox.put("template", wanted.path("template").asString("base"));
+            sandbox.put("template", template);
             reply(response, callback, 201, sandbox);
         }
 

@@ -1,6 +1,7 @@
 package dev.sandglass.cli.client;
 
 import java.time.Instant;
+import java.util.Optional;
 import tools.jackson.databind.JsonNode;
 
 /** One sandbox as the API describes it; {@code json} is the whole object, for output that programs read. */
@@ -30,9 +31,18 @@ public record Sandbox(JsonNode json) {
         return json.path("timeout_sec").asInt(0);
     }
 
-    /** Of a paused one: because nobody used it, not because somebody said so. */
+    /**
+     * Of a paused one: because nobody used it, not because somebody said so. The API does not tell; but as one that idles
+     * is paused within seconds of its timeout, one that was paused later than that was not paused by anybody.
+     */
     public boolean autoPaused() {
-        return json.path("auto_paused").asBoolean(false);
+        Optional<Instant> active = time("last_active_at");
+        Optional<Instant> paused = time("last_updated");
+        return status().equals("paused")
+                && timeoutSec() > 0
+                && active.isPresent()
+                && paused.isPresent()
+                && !paused.get().isBefore(active.get().plusSeconds(timeoutSec()));
     }
 
     /** Of a resumed one: it was booted from its disk. */
@@ -46,6 +56,10 @@ public record Sandbox(JsonNode json) {
 
     public Instant createdAt() {
         return Instant.parse(text("created_at"));
+    }
+
+    private Optional<Instant> time(String field) {
+        return Optional.of(text(field)).filter(text -> !text.isEmpty()).map(Instant::parse);
     }
 
     private String text(String field) {
