@@ -74,8 +74,8 @@ class ConfinementTest {
                 String owned = Shell.of("find", root.toString(), "-xdev", "-uid", Integer.toString(vm.uid()))
                         .run()
                         .stdout();
-                // Its own folder inside its sandbox's, for its socket, is all there may be.
-                assertThat(owned.lines().filter(path -> !path.contains("/sandboxes/")))
+                // Its own folder inside its machine's, for its socket, is all there may be.
+                assertThat(owned.lines().filter(path -> !path.contains("/machines/")))
                         .isEmpty();
             }
         }
@@ -137,7 +137,8 @@ class ConfinementTest {
                 assertThat(target)
                         .as("descriptor " + fd)
                         .matches("/dev/(null|net/tun|kvm)|anon_inode:.*|socket:.*|pipe:.*|/memfd:.*|/proc/\\d+/.*|"
-                                + server.home() + "/(sandboxes|templates|images)/.*| ?\\(deleted\\)|/.* \\(deleted\\)");
+                                + server.home()
+                                + "/(machines|sandboxes|templates|images)/.*| ?\\(deleted\\)|/.* \\(deleted\\)");
             }
             assertThat(vm.descriptors()).isLessThan(64);
         }
@@ -146,15 +147,15 @@ class ConfinementTest {
     /** Another one's disk or the template opened for writing would be a way across. */
     @Test
     void itMayWriteOnlyItsOwnDisk() throws IOException {
-        for (Proc vm : both()) {
+        for (Sandbox sandbox : List.of(first, second)) {
+            Proc vm = server.vm(sandbox.id());
             for (String fd : Footprint.named(vm.path("fd"), "")) {
                 String target = vm.link("fd/" + fd);
                 String flags = Proc.value(vm.read("fdinfo/" + fd), "flags");
                 boolean writable = !flags.isEmpty() && (Integer.parseInt(flags, 8) & 3) != 0;
                 if (writable && target.startsWith(server.home().toString())) {
                     assertThat(target)
-                            .contains("/sandboxes/"
-                                    + vm.cmdline().get(vm.cmdline().indexOf("-name") + 1));
+                            .containsAnyOf("/sandboxes/" + sandbox.id(), "/machines/" + server.machine(sandbox.id()));
                 }
             }
             assertThat(Files.exists(vm.path("exe"))).isTrue();
@@ -165,7 +166,7 @@ class ConfinementTest {
     void itsResourcesAreLimited() {
         for (Sandbox sandbox : List.of(first, second)) {
             List<Path> groups = Footprint.cgroupDirectories(server.id()).stream()
-                    .filter(group -> group.endsWith(sandbox.id()))
+                    .filter(group -> group.endsWith(server.machine(sandbox.id())))
                     .toList();
             String pid = Integer.toString(server.vm(sandbox.id()).pid());
             assertThat(groups)

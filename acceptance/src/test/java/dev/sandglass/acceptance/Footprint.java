@@ -26,6 +26,8 @@ record Footprint(Map<String, Set<String>> things) {
     static final String CGROUPS = "control groups";
     static final String SLOTS = "slot claims";
     static final String SANDBOXES = "sandbox folders";
+    static final String MACHINES = "machine folders";
+    static final String SNAPSHOTS = "snapshot folders";
     static final String CONNECTIONS = "connections to guests";
 
     private static final Path SLOT_REGISTRY = Path.of("/run/sandglass/slots");
@@ -44,7 +46,9 @@ record Footprint(Map<String, Set<String>> things) {
         things.put(MOUNTS, mounts(home));
         things.put(CGROUPS, cgroups(id));
         things.put(SLOTS, slots(id));
-        things.put(SANDBOXES, named(home.resolve("sandboxes"), ""));
+        things.put(SANDBOXES, inside(home, "sandboxes"));
+        things.put(MACHINES, inside(home, "machines"));
+        things.put(SNAPSHOTS, inside(home, "snapshots"));
         things.put(CONNECTIONS, connections(home));
         return new Footprint(things);
     }
@@ -155,6 +159,19 @@ record Footprint(Map<String, Set<String>> things) {
         return names;
     }
 
+    private static Set<String> inside(Path home, String folder) {
+        return named(home.resolve(folder), "").stream()
+                .map(name -> folder + "/" + name)
+                .collect(Collectors.toCollection(TreeSet::new));
+    }
+
+    /** Ids of the sandboxes that the host has. */
+    Set<String> sandboxes() {
+        return of(SANDBOXES).stream()
+                .map(folder -> folder.substring("sandboxes/".length()))
+                .collect(Collectors.toCollection(TreeSet::new));
+    }
+
     private static Set<String> tables(String id) {
         return Shell.of("nft", "list", "tables")
                 .run()
@@ -174,7 +191,7 @@ record Footprint(Map<String, Set<String>> things) {
         }
     }
 
-    /** The groups of sandboxes and templates, in every hierarchy of v1 and in v2. */
+    /** The groups of machines and templates, in every hierarchy of v1 and in v2. */
     static Set<Path> cgroupDirectories(String id) {
         Set<Path> found = new TreeSet<>();
         Set<Path> mounts = new TreeSet<>();

@@ -22,6 +22,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
 
 /**
  * One installation of Sandglass: a home, a port, and the server process of it, which can be stopped, killed and started
@@ -69,6 +70,8 @@ final class Installation implements AutoCloseable {
         environment.put("CP_LISTEN_ADDR", "127.0.0.1:" + port);
         // Tests sign up more often than people do.
         environment.put("SANDGLASS_ATTEMPTS_PER_ADDRESS", "100000");
+        // Nothing is left of a sandbox that is gone, and a pool would hide it: tests of the pool ask for one.
+        environment.put("SANDGLASS_WARM_POOL", "0");
         OPEN.add(this);
     }
 
@@ -102,6 +105,10 @@ final class Installation implements AutoCloseable {
     Installation with(String variable, String value) {
         environment.put(variable, value);
         return this;
+    }
+
+    String variable(String name) {
+        return environment.getOrDefault(name, "");
     }
 
     /** Takes over templates that are frozen already, which saves a boot. */
@@ -192,6 +199,9 @@ final class Installation implements AutoCloseable {
         return this;
     }
 
+    /** In every pause what is saved is compared with what the process has, byte for byte. */
+    private static final String VERIFY_PAUSES = "-Dsandglass.verify-saved-memory=true";
+
     private static final String STARTING = "### starting";
 
     /** What was built anew serves the next installations, too. */
@@ -215,9 +225,7 @@ final class Installation implements AutoCloseable {
                 .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()));
         clean(builder.environment());
         builder.environment().putAll(environment);
-        if (jvmOptions.length > 0) {
-            builder.environment().put("JAVA_TOOL_OPTIONS", String.join(" ", jvmOptions));
-        }
+        builder.environment().put("JAVA_TOOL_OPTIONS", VERIFY_PAUSES + " " + String.join(" ", jvmOptions));
         note("starting");
         try {
             startedNanos = System.nanoTime();
@@ -298,8 +306,12 @@ final class Installation implements AutoCloseable {
     // --- the command line
 
     Shell cli(String... arguments) {
+        return cli(List.of(arguments));
+    }
+
+    Shell cli(List<String> arguments) {
         List<String> argv = new ArrayList<>(List.of(Repository.SCRIPT));
-        argv.addAll(List.of(arguments));
+        argv.addAll(arguments);
         return Shell.of(argv.toArray(String[]::new)).with(environment);
     }
 
@@ -314,10 +326,21 @@ final class Installation implements AutoCloseable {
         return Footprint.processesOf(home, id()).stream().filter(Proc::isQemu).toList();
     }
 
+    /** What the host has written down of a sandbox. */
+    JsonNode ledger(String sandbox) {
+        return Json.parse(read(home.resolve("sandboxes/" + sandbox + "/ledger.json")));
+    }
+
+    /** Name of the machine that a sandbox runs in; its control group has it too. */
+    String machine(String sandbox) {
+        return ledger(sandbox).path("machine").path("name").asString("");
+    }
+
     /** Of one sandbox. */
     Proc vm(String sandbox) {
+        int pid = ledger(sandbox).path("machine").path("pid").asInt(-1);
         return vms().stream()
-                .filter(process -> process.cmdline().contains(sandbox))
+                .filter(process -> process.pid() == pid)
                 .findFirst()
                 .orElseThrow(() -> new AssertionError("no VM of " + sandbox + " among " + vms()));
     }
@@ -411,7 +434,9 @@ final class Installation implements AutoCloseable {
         left.of(Footprint.MOUNTS).forEach(mount -> quietly("umount", "-l", mount.split(" ", -1)[1]));
         left.of(Footprint.CGROUPS).forEach(group -> quietly("rmdir", group));
         left.of(Footprint.SLOTS).forEach(slot -> quietly("rm", "-f", "/run/sandglass/slots/" + slot));
-        left.of(Footprint.SANDBOXES).forEach(sandbox -> quietly("rm", "-rf", home + "/sandboxes/" + sandbox));
+        for (String kind : List.of(Footprint.SANDBOXES, Footprint.MACHINES, Footprint.SNAPSHOTS)) {
+            left.of(kind).forEach(folder -> quietly("rm", "-rf", home + "/" + folder));
+        }
     }
 
     private static void quietly(String... argv) {

@@ -66,7 +66,7 @@ class SeveralProcessesTest {
     }
 
     private static Set<String> sandboxesOf(Installation agent) {
-        return agent.footprint().of(Footprint.SANDBOXES);
+        return agent.footprint().sandboxes();
     }
 
     private List<Sandbox> create(int count) {

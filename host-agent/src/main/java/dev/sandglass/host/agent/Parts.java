@@ -35,7 +35,10 @@ record Parts(
     /** As {@link #memory(Path, Template, boolean, int)}, opened once. Only for the holder of the operation. */
     SavedMemory memory(Sandbox sandbox, Template template) {
         Ledger.Entry entry = sandbox.entry();
-        return sandbox.memory(() -> memory(ledger.directory(entry.id()), template, entry.booted(), entry.memoryMb()));
+        return sandbox.memory(() -> steps.call(
+                Step.MEMORY_OPEN,
+                entry.id().value(),
+                () -> memory(ledger.directory(entry.id()), template, entry.booted(), entry.memoryMb())));
     }
 
     /**

@@ -110,7 +110,11 @@ final class Pause {
                     .guest()
                     .closeConnections("The sandbox is being paused; what runs in it goes on when it is resumed.");
             parts.steps().run(Step.PAUSE_STOP, name, () -> vm.stopVcpus(deadline));
-            try (Draft draft = parts.steps().call(Step.PAUSE_DEVICES, name, () -> begin(memory, vm, deadline))) {
+            try (Draft draft = parts.steps()
+                    .call(
+                            Step.PAUSE_DEVICES,
+                            name,
+                            () -> memory.begin(vm, parts.host().vmm().identity(), deadline))) {
                 Draft.Saved saved = parts.steps().call(Step.PAUSE_MEMORY, name, () -> SavedMemory.savePages(draft, vm));
                 log.debug("sandbox={} saved={}", name, saved);
                 parts.steps().run(Step.PAUSE_COMMIT, name, draft::commit);
@@ -130,17 +134,6 @@ final class Pause {
                 throw failure;
             }
             log.warn("sandbox={} is paused, perhaps not durably", paused.id(), failure);
-        }
-    }
-
-    private Draft begin(SavedMemory memory, VirtualMachine vm, Deadline deadline) {
-        Draft draft = memory.begin();
-        try {
-            SavedMemory.saveDevices(draft, vm, parts.host().vmm().identity(), deadline);
-            return draft;
-        } catch (RuntimeException failure) {
-            draft.close();
-            throw failure;
         }
     }
 

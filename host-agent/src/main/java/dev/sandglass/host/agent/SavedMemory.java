@@ -78,11 +78,19 @@ final class SavedMemory {
 
     // ---- Saving
 
-    Draft begin() {
-        return store.begin();
+    /** A draft with the device state of a VM whose vCPUs are stopped. */
+    Draft begin(VirtualMachine vm, VmmIdentity identity, Deadline deadline) {
+        Draft draft = store.begin();
+        try {
+            saveDevices(draft, vm, identity, deadline);
+            return draft;
+        } catch (RuntimeException failure) {
+            draft.close();
+            throw failure;
+        }
     }
 
-    static void saveDevices(Draft draft, VirtualMachine vm, VmmIdentity identity, Deadline deadline) {
+    private static void saveDevices(Draft draft, VirtualMachine vm, VmmIdentity identity, Deadline deadline) {
         vm.saveDeviceState(draft.directory().resolve(DEVICES), deadline);
         try {
             Files.write(draft.directory().resolve(IDENTITY), JSON.writeValueAsBytes(identity.properties()));

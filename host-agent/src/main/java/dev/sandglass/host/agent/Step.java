@@ -10,7 +10,6 @@ enum Step {
     MACHINE_SLOT,
     MACHINE_CGROUP,
     MACHINE_DISK,
-    MACHINE_MEMORY,
     MACHINE_START,
     MACHINE_WARM,
 
@@ -23,6 +22,9 @@ enum Step {
     CREATE_CONTINUE,
     CREATE_RENEW,
     CREATE_ACKNOWLEDGE,
+
+    /** Before the first pause or snapshot by this agent; makes the folder of a sandbox that has none. */
+    MEMORY_OPEN,
 
     PAUSE_FREEZE,
     PAUSE_STOP,

@@ -122,14 +122,12 @@ final class TakeSnapshot {
 
     private Draft save(Sandbox sandbox, SavedMemory memory, VirtualMachine vm, DiskSwitch layer, Deadline deadline) {
         String name = sandbox.id().value();
-        Draft draft = memory.begin();
+        Draft draft = parts.steps()
+                .call(
+                        Step.SNAPSHOT_DEVICES,
+                        name,
+                        () -> memory.begin(vm, parts.host().vmm().identity(), deadline));
         try {
-            parts.steps()
-                    .run(
-                            Step.SNAPSHOT_DEVICES,
-                            name,
-                            () -> SavedMemory.saveDevices(
-                                    draft, vm, parts.host().vmm().identity(), deadline));
             parts.steps().call(Step.SNAPSHOT_MEMORY, name, () -> SavedMemory.savePages(draft, vm));
             parts.steps().run(Step.SNAPSHOT_DISK, name, () -> layer.commit(deadline));
             return draft;
