@@ -97,7 +97,7 @@ static void forget_old(void) {
             continue;
         count++;
         bytes += exec->ring.capacity;
-        bool over = count > EXECS_FINISHED_MAX || bytes > EXECS_FINISHED_BYTES_MAX;
+        bool over = exec->unlisted || count > EXECS_FINISHED_MAX || bytes > EXECS_FINISHED_BYTES_MAX;
         if (over && !exec->reader) {
             count--;
             bytes -= exec->ring.capacity;
@@ -497,6 +497,7 @@ static struct exec *new_exec(const StartExec *start) {
         return NULL;
     text_copy(start->exec_id, exec->id, sizeof exec->id);
     exec->pty = start->has_pty;
+    exec->unlisted = start->unlisted;
     exec->started_unix_nanos = clock_unix_nanos();
     exec->sources[0].watch.fd = exec->sources[1].watch.fd = exec->input.fd = -1;
     return exec;

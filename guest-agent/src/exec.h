@@ -44,6 +44,7 @@ struct exec {
     bool running;
     bool finished;
     bool pty;
+    bool unlisted;
     struct source sources[2];
     struct watch input;
     struct buffer input_pending;

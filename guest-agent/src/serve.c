@@ -234,6 +234,8 @@ static void serve_list_execs(Connection *c) {
         size_t used = 0;
         texts_pool_reset();
         for (; exec; exec = exec->next) {
+            if (exec->unlisted)
+                continue;
             ssize_t n = encode_info(exec, encoded + used, sizeof encoded - used);
             if (n < 0 || !texts_append(&reply.kind.execs.execs, (struct text){encoded + used, (size_t)n}))
                 break;

@@ -508,6 +508,24 @@ static void what_crosses_the_exit_is_ignored(void) {
     client_close(client);
 }
 
+static void an_unlisted_command_is_forgotten_once_it_was_read(void) {
+    struct client *client = client_open();
+    char id[32];
+    Request request = start_of("echo one");
+    request.kind.start_exec.unlisted = true;
+    strcpy(id, (const char *)request.kind.start_exec.exec_id.data);
+    CHECK_EQUAL(call(client, &request).which_kind, Reply_exec_started_tag);
+    struct outcome outcome;
+    collect(client, &outcome);
+    CHECK(strcmp(outcome.output, "one\n") == 0);
+    request = plain(Request_attach_exec_tag);
+    request.kind.attach_exec = (AttachExec){.exec_id = text_of(id)};
+    Reply reply = call(client, &request);
+    CHECK_EQUAL(reply.which_kind, Reply_failure_tag);
+    CHECK_EQUAL(reply.kind.failure.code, Failure_Code_NOT_FOUND);
+    client_close(client);
+}
+
 static void a_detached_command_goes_on_and_can_be_attached(void) {
     struct client *client = client_open();
     char id[32];
@@ -885,6 +903,7 @@ static const struct test tests[] = {
     {"a frame may come byte by byte, and many at once", a_frame_may_come_byte_by_byte_and_many_at_once},
     {"a request from the future is refused and nothing else", a_request_from_the_future_is_refused_and_nothing_else},
     {"requests out of order end the connection", requests_out_of_order_end_the_connection},
+    {"an unlisted command is forgotten once it was read", an_unlisted_command_is_forgotten_once_it_was_read},
     {"bad execs are refused and the connection goes on", bad_execs_are_refused_and_the_connection_goes_on},
     {"bad requests while reading end the connection", bad_requests_while_reading_end_the_connection},
     {"a command runs and its exit is told once", a_command_runs_and_its_exit_is_told_once},

@@ -312,6 +312,7 @@ final class Templates implements AutoCloseable {
                 StartExec start = StartExec.newBuilder()
                         .setExecId(ExecId.random().value())
                         .addAllArgv(command)
+                        .setUnlisted(true)
                         .build();
                 guest.exec(start, new byte[0], KEPT_BYTES, deadline);
             }

@@ -274,6 +274,7 @@ final class WarmPool implements AutoCloseable {
                     StartExec.newBuilder()
                             .setExecId(ExecId.random().value())
                             .addAllArgv(command)
+                            .setUnlisted(true)
                             .build(),
                     new byte[0],
                     KEPT_BYTES,
