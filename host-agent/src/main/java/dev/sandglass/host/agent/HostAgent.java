@@ -13,6 +13,7 @@ import dev.sandglass.host.network.NetworkConfiguration;
 import dev.sandglass.host.network.Networks;
 import dev.sandglass.host.process.Cgroups;
 import dev.sandglass.host.process.Processes;
+import dev.sandglass.host.vmm.ZeroMemory;
 import dev.sandglass.host.vmm.qemu.Acceleration;
 import dev.sandglass.host.vmm.qemu.QemuConfiguration;
 import dev.sandglass.host.vmm.qemu.QemuVmm;
@@ -109,7 +110,7 @@ public final class HostAgent implements AutoCloseable {
                 new Machines(host, configuration.machinesDirectory(), steps),
                 templates,
                 admission,
-                scope.own(new EmptyMemory()),
+                scope.own(ZeroMemory.open()),
                 steps);
         Turns turns = new Turns();
         Clones clones = new Clones(parts, snapshots);

@@ -6,11 +6,17 @@ import dev.sandglass.host.image.Template;
 import dev.sandglass.host.lifecycle.SandboxState;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.FileDescriptor;
+import dev.sandglass.host.linux.FileStatus;
+import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.memory.Base;
 import dev.sandglass.host.memory.BuildId;
+import dev.sandglass.host.memory.GenerationStore;
+import dev.sandglass.host.vmm.VirtualMachine;
+import dev.sandglass.host.vmm.ZeroMemory;
 import java.nio.file.Path;
 import java.time.InstantSource;
 import java.util.HexFormat;
+import java.util.function.Function;
 
 /** What the operations on sandboxes work with. Owns none of it. */
 record Parts(
@@ -19,17 +25,22 @@ record Parts(
         Machines machines,
         Templates templates,
         Admission admission,
-        EmptyMemory emptyMemory,
+        FileDescriptor zeroMemory,
         Steps steps) {
 
     /** The saved memory in the folder of a sandbox or snapshot. */
     SavedMemory memory(Path home, Template template, boolean booted, int memoryMb) {
-        FileDescriptor mapped = booted ? emptyMemory.of(memoryMb) : template.memory();
+        FileDescriptor mapped = booted ? zeroMemory : template.memory();
         long bytes = (long) memoryMb << 20;
+        Function<VirtualMachine, FileStatus> mapping =
+                booted ? _ -> ZeroMemory.mapped(bytes) : VirtualMachine::memoryFile;
+        FileStatus fresh = booted ? ZeroMemory.mapped(bytes) : Linux.statx(mapped.path());
         Base base = booted
                 ? Base.zero(bytes, mapped.path())
                 : Base.flat(BuildId.named(template.id()), bytes, mapped.path());
-        return SavedMemory.open(home, base, mapped);
+        return new SavedMemory(
+                GenerationStore.open(SavedMemory.directory(home), base),
+                new SavedMemory.Mapped(mapped, fresh, mapping));
     }
 
     /** As {@link #memory(Path, Template, boolean, int)}, opened once. Only for the holder of the operation. */

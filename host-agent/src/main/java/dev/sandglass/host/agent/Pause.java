@@ -115,7 +115,7 @@ final class Pause {
                             Step.PAUSE_DEVICES,
                             name,
                             () -> memory.begin(vm, parts.host().vmm().identity(), deadline))) {
-                Draft.Saved saved = parts.steps().call(Step.PAUSE_MEMORY, name, () -> SavedMemory.savePages(draft, vm));
+                Draft.Saved saved = parts.steps().call(Step.PAUSE_MEMORY, name, () -> memory.savePages(draft, vm));
                 log.debug("sandbox={} saved={}", name, saved);
                 parts.steps().run(Step.PAUSE_COMMIT, name, draft::commit);
             }

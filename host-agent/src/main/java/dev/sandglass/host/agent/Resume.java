@@ -201,7 +201,7 @@ final class Resume {
                                                         boot.kernel(),
                                                         boot.initramfs(),
                                                         boot.kernelArguments(),
-                                                        parts.emptyMemory().of(entry.memoryMb()),
+                                                        parts.zeroMemory(),
                                                         false),
                                                 deadline),
                                 Templates.FIRST_TOKEN),

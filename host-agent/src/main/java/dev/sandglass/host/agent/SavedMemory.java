@@ -4,8 +4,8 @@ import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.FileDescriptor;
+import dev.sandglass.host.linux.FileStatus;
 import dev.sandglass.host.linux.Linux;
-import dev.sandglass.host.memory.Base;
 import dev.sandglass.host.memory.Draft;
 import dev.sandglass.host.memory.GenerationStore;
 import dev.sandglass.host.memory.MemoryImage;
@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.OptionalLong;
 import java.util.TreeMap;
+import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
@@ -43,21 +44,25 @@ final class SavedMemory {
     private static final String IDENTITY = "identity";
 
     private final GenerationStore store;
-    private final FileDescriptor base;
+    private final Mapped mapped;
 
-    private SavedMemory(GenerationStore store, FileDescriptor base) {
+    /**
+     * What the memory of a VM is a private mapping of.
+     *
+     * @param file for VMs to be; its owner closes it
+     * @param fresh how it is known among the mappings of such a VM
+     * @param of the same of any VM: one that an earlier agent made maps another copy
+     */
+    record Mapped(FileDescriptor file, FileStatus fresh, Function<VirtualMachine, FileStatus> of) {}
+
+    SavedMemory(GenerationStore store, Mapped mapped) {
         this.store = store;
-        this.base = base;
+        this.mapped = mapped;
     }
 
     /** In the folder of a sandbox or snapshot. */
     static Path directory(Path home) {
         return home.resolve(DIRECTORY);
-    }
-
-    /** @param mapped what {@code base} is of; belongs to the caller and stays open */
-    static SavedMemory open(Path home, Base base, FileDescriptor mapped) {
-        return new SavedMemory(GenerationStore.open(directory(home), base), mapped);
     }
 
     /** As a store of its own in the folder of another sandbox or snapshot. */
@@ -100,8 +105,8 @@ final class SavedMemory {
     }
 
     /** Of a VM whose vCPUs are stopped. */
-    static Draft.Saved savePages(Draft draft, VirtualMachine vm) {
-        try (ProcessMemory memory = ProcessMemory.open(vm.identity(), vm.memoryFile())) {
+    Draft.Saved savePages(Draft draft, VirtualMachine vm) {
+        try (ProcessMemory memory = ProcessMemory.open(vm.identity(), mapped.of.apply(vm))) {
             return draft.save(memory);
         } catch (IOException e) {
             throw new UncheckedIOException("read the memory of the VM", e);
@@ -113,7 +118,7 @@ final class SavedMemory {
         if (!Boolean.getBoolean(VERIFY_PROPERTY)) {
             return;
         }
-        try (ProcessMemory memory = ProcessMemory.open(vm.identity(), vm.memoryFile());
+        try (ProcessMemory memory = ProcessMemory.open(vm.identity(), mapped.of.apply(vm));
                 MemoryImage image = store.verifiedImage()) {
             OptionalLong difference = image.firstDifference(memory);
             if (difference.isPresent()) {
@@ -137,9 +142,9 @@ final class SavedMemory {
                 MemoryImage image = store.image()) {
             return vmm.restore(
                     plan,
-                    new FrozenState(base, devices, true),
+                    new FrozenState(mapped.file, devices, true),
                     process -> {
-                        try (ProcessMemory memory = ProcessMemory.open(process, Linux.statx(base.path()))) {
+                        try (ProcessMemory memory = ProcessMemory.open(process, mapped.fresh)) {
                             long bytes = image.restore(memory);
                             log.debug("machine={} memory_bytes={}", plan.name(), bytes);
                         } catch (IOException e) {

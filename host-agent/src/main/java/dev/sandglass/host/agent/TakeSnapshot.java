@@ -7,6 +7,8 @@ import dev.sandglass.host.disk.Disk;
 import dev.sandglass.host.image.Template;
 import dev.sandglass.host.lifecycle.SandboxState;
 import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.FileDescriptor;
+import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.linux.Scope;
 import dev.sandglass.host.memory.Draft;
 import dev.sandglass.host.vmm.DiskSwitch;
@@ -117,6 +119,10 @@ final class TakeSnapshot {
         // Of an earlier attempt: the VM never wrote to it.
         parts.host().disks().discardAbove(home(sandbox), vm.topDiskInode(deadline));
         Disk disk = push(sandbox, template, deadline);
+        // The stop syncs what was written: the less is left for it, the shorter it is.
+        try (FileDescriptor top = Linux.open(disk.layers().get(1).file(), Linux.O_RDONLY, 0)) {
+            Linux.fsync(top);
+        }
         return vm.prepareDiskLayer(disk.layers().getFirst().file(), deadline);
     }
 
@@ -128,7 +134,7 @@ final class TakeSnapshot {
                         name,
                         () -> memory.begin(vm, parts.host().vmm().identity(), deadline));
         try {
-            parts.steps().call(Step.SNAPSHOT_MEMORY, name, () -> SavedMemory.savePages(draft, vm));
+            parts.steps().call(Step.SNAPSHOT_MEMORY, name, () -> memory.savePages(draft, vm));
             parts.steps().run(Step.SNAPSHOT_DISK, name, () -> layer.commit(deadline));
             return draft;
         } catch (RuntimeException failure) {
