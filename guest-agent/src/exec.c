@@ -478,7 +478,7 @@ static bool check_start(const StartExec *start, struct failure *failure) {
     if (running_count >= EXECS_RUNNING_MAX)
         return fail(failure, Failure_Code_EXHAUSTED, "%d execs are running already", EXECS_RUNNING_MAX);
     if (cgroup_is_frozen())
-        return fail(failure, Failure_Code_BAD_REQUEST, "user processes are frozen");
+        return fail(failure, Failure_Code_FROZEN, "user processes are frozen");
     return true;
 }
 

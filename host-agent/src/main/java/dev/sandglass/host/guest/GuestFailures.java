@@ -12,7 +12,7 @@ final class GuestFailures {
     private GuestFailures() {}
 
     static PlatformException of(Failure failure) {
-        return new PlatformException(codeOf(failure), sentence(failure.getMessage()));
+        return new PlatformException(codeOf(failure), sentence(failure));
     }
 
     static PlatformException of(IOException failure) {
@@ -31,8 +31,11 @@ final class GuestFailures {
                 ErrorCode.AGENT_ERROR, "The sandbox's agent answered with " + reply.getKindCase() + ".");
     }
 
-    private static String sentence(String message) {
-        return message.isEmpty() ? "The sandbox's agent refused the request." : message;
+    private static String sentence(Failure failure) {
+        if (failure.getCode() == Failure.Code.FROZEN) {
+            return "The sandbox is being paused, or a snapshot of it is taken; try again.";
+        }
+        return failure.getMessage().isEmpty() ? "The sandbox's agent refused the request." : failure.getMessage();
     }
 
     private static ErrorCode codeOf(Failure failure) {
@@ -41,7 +44,7 @@ final class GuestFailures {
             case NOT_FOUND -> ErrorCode.NOT_FOUND;
             case PERMISSION_DENIED -> ErrorCode.FORBIDDEN;
             case ALREADY_EXISTS -> ErrorCode.ALREADY_EXISTS;
-            case NOT_EMPTY -> ErrorCode.CONFLICT;
+            case NOT_EMPTY, FROZEN -> ErrorCode.CONFLICT;
             case DISK_FULL -> ErrorCode.DISK_FULL;
             case EXHAUSTED -> ErrorCode.QUOTA_EXCEEDED;
             case UNSUPPORTED -> ErrorCode.INCOMPATIBLE_SNAPSHOT;
