@@ -14,6 +14,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
@@ -31,6 +32,9 @@ final class Outside implements AutoCloseable {
     static final String PUBLIC = "203.0.113.10";
     static final String RESOLVER = "192.168.217.53";
     static final int PORT = 8080;
+    /** Says something and holds the connection. */
+    static final int HOLD_PORT = 8081;
+
     static final String NAME = "public.test.example";
     static final String GREETING = "hello from outside";
 
@@ -101,6 +105,7 @@ final class Outside implements AutoCloseable {
     public static void main(String[] args) throws Exception {
         Thread.ofPlatform().daemon().start(() -> accept(PUBLIC));
         Thread.ofPlatform().daemon().start(() -> accept(RESOLVER));
+        Thread.ofPlatform().daemon().start(Outside::hold);
         try (DatagramSocket socket = new DatagramSocket(new InetSocketAddress(RESOLVER, 53))) {
             System.out.println("listening");
             byte[] buffer = new byte[1500];
@@ -111,6 +116,19 @@ final class Outside implements AutoCloseable {
                 byte[] answer = answer(Arrays.copyOf(buffer, query.getLength()));
                 socket.send(new DatagramPacket(answer, answer.length, query.getSocketAddress()));
             }
+        }
+    }
+
+    private static void hold() {
+        List<Socket> held = new ArrayList<>();
+        try (ServerSocket server = new ServerSocket(HOLD_PORT, 50, InetAddress.ofLiteral(PUBLIC))) {
+            while (true) {
+                Socket socket = server.accept();
+                held.add(socket);
+                socket.getOutputStream().write('.');
+            }
+        } catch (IOException e) {
+            System.out.println("cannot hold " + held.size() + " connections: " + e);
         }
     }
 
