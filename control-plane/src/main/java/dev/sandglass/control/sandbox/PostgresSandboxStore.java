@@ -31,6 +31,12 @@ final class PostgresSandboxStore implements SandboxStore {
     private static final String SELECT = "select *, coalesce(deadline_at < now(), false) as overdue from sandboxes ";
     private static final String RETURNING = " returning *, coalesce(deadline_at < now(), false) as overdue";
 
+    /**
+     * What a transition's beginning is written with: its commit does not wait for the disk. The end of the transition
+     * does, and comes after it in the same log; and if the database loses the beginning, rows are compared with hosts.
+     */
+    private static final String COMMIT_SOON = "set_config('synchronous_commit', 'off', true)";
+
     private final Jdbi jdbi;
     private final StoredAnswers answers;
 
@@ -44,6 +50,9 @@ final class PostgresSandboxStore implements SandboxStore {
         SandboxId id = SandboxId.random();
         return jdbi.inTransaction(handle -> {
             awaitTurn(handle, wanted.team());
+            if (idempotency.isEmpty()) { // a key that was used is not forgotten, whatever happens
+                handle.createQuery("select " + COMMIT_SOON).mapTo(String.class).one();
+            }
             if (idempotency.isPresent() && !answers.claim(handle, wanted.team(), idempotency.get(), id)) {
                 return new Insertion.Repeated();
             }
@@ -191,7 +200,7 @@ final class PostgresSandboxStore implements SandboxStore {
                             last_active_at = case when :activity then now() else last_active_at end,
                             last_updated = now()
                         where id = :id and status = :from and version = :version and deleted_at is null
-                        """ + RETURNING)
+                        """ + RETURNING + (change.to().isTransition() ? ", " + COMMIT_SOON : ""))
                 .bind("to", change.to().wireName())
                 .bind("ip", change.hostIp())
                 .bind("error", change.error())

@@ -10,6 +10,7 @@ import dev.sandglass.host.linux.FileStatus;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.memory.Base;
 import dev.sandglass.host.memory.BuildId;
+import dev.sandglass.host.memory.Draft;
 import dev.sandglass.host.memory.GenerationStore;
 import dev.sandglass.host.vmm.VirtualMachine;
 import dev.sandglass.host.vmm.ZeroMemory;
@@ -50,6 +51,10 @@ record Parts(
                 Step.MEMORY_OPEN,
                 entry.id().value(),
                 () -> memory(ledger.directory(entry.id()), template, entry.booted(), entry.memoryMb())));
+    }
+
+    void saveDevices(Draft draft, VirtualMachine vm, Deadline deadline) {
+        SavedMemory.saveDevices(draft, vm, host.vmm().identity(), deadline);
     }
 
     /**

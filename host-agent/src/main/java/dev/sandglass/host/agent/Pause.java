@@ -103,19 +103,24 @@ final class Pause {
         VirtualMachine vm = live.machine().vm();
         Ledger.Entry paused = sandbox.entry().with(new SandboxState.Paused(guestToken, idle));
         try (Templates.Lease lease = parts.templates().lease(sandbox.entry().template())) {
-            SavedMemory memory = parts.memory(sandbox, lease.template());
-            parts.steps()
-                    .run(Step.PAUSE_FREEZE, name, () -> freeze(live.machine().guest(), name));
-            live.machine()
-                    .guest()
-                    .closeConnections("The sandbox is being paused; what runs in it goes on when it is resumed.");
+            SavedMemory memory;
+            try (Beside<SavedMemory> opening = Beside.start(() -> parts.memory(sandbox, lease.template()))) {
+                parts.steps()
+                        .run(
+                                Step.PAUSE_FREEZE,
+                                name,
+                                () -> freeze(live.machine().guest(), name));
+                live.machine()
+                        .guest()
+                        .closeConnections("The sandbox is being paused; what runs in it goes on when it is resumed.");
+                memory = opening.join();
+            }
             parts.steps().run(Step.PAUSE_STOP, name, () -> vm.stopVcpus(deadline));
-            try (Draft draft = parts.steps()
-                    .call(
-                            Step.PAUSE_DEVICES,
-                            name,
-                            () -> memory.begin(vm, parts.host().vmm().identity(), deadline))) {
+            try (Draft draft = parts.steps().call(Step.PAUSE_BEGIN, name, memory::begin);
+                    Beside<Boolean> devices = Beside.run(() -> parts.steps()
+                            .run(Step.PAUSE_DEVICES, name, () -> parts.saveDevices(draft, vm, deadline)))) {
                 Draft.Saved saved = parts.steps().call(Step.PAUSE_MEMORY, name, () -> memory.savePages(draft, vm));
+                devices.join();
                 log.debug("sandbox={} saved={}", name, saved);
                 parts.steps().run(Step.PAUSE_COMMIT, name, draft::commit);
             }

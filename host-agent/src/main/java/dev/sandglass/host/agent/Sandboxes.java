@@ -188,8 +188,8 @@ final class Sandboxes implements AutoCloseable {
         LiveMachine machine = clone.machine();
         Deadline deadline = Deadline.after(CREATE_TIMEOUT);
         parts.steps().run(Step.CREATE_STATE, name, () -> moveState(clone, sandbox.id()));
-        parts.steps().run(Step.CREATE_CONTINUE, name, () -> machine.vm().continueVcpus(deadline));
         byte[] token = Secrets.guestToken();
+        parts.steps().run(Step.CREATE_CONTINUE, name, () -> machine.vm().continueVcpus(deadline));
         parts.steps()
                 .run(
                         Step.CREATE_RENEW,

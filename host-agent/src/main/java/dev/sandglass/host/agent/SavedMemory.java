@@ -83,19 +83,12 @@ final class SavedMemory {
 
     // ---- Saving
 
-    /** A draft with the device state of a VM whose vCPUs are stopped. */
-    Draft begin(VirtualMachine vm, VmmIdentity identity, Deadline deadline) {
-        Draft draft = store.begin();
-        try {
-            saveDevices(draft, vm, identity, deadline);
-            return draft;
-        } catch (RuntimeException failure) {
-            draft.close();
-            throw failure;
-        }
+    Draft begin() {
+        return store.begin();
     }
 
-    private static void saveDevices(Draft draft, VirtualMachine vm, VmmIdentity identity, Deadline deadline) {
+    /** Beside the pages of a VM whose vCPUs are stopped. */
+    static void saveDevices(Draft draft, VirtualMachine vm, VmmIdentity identity, Deadline deadline) {
         vm.saveDeviceState(draft.directory().resolve(DEVICES), deadline);
         try {
             Files.write(draft.directory().resolve(IDENTITY), JSON.writeValueAsBytes(identity.properties()));

@@ -99,19 +99,24 @@ final class TakeSnapshot {
         String name = sandbox.id().value();
         Sandbox.Live live = parts.requireLive(sandbox);
         VirtualMachine vm = live.machine().vm();
-        try (DiskSwitch layer =
-                parts.steps().call(Step.SNAPSHOT_LAYER, name, () -> prepareLayer(sandbox, template, vm, deadline))) {
-            try (Draft draft = stopped(sandbox, live, () -> {
+        try (DiskSwitch layer = parts.steps()
+                        .call(Step.SNAPSHOT_LAYER, name, () -> prepareLayer(sandbox, template, vm, deadline));
+                Draft draft = parts.steps().call(Step.SNAPSHOT_DRAFT, name, memory::begin)) {
+            try {
                 parts.steps()
                         .run(
                                 Step.SNAPSHOT_FREEZE,
                                 name,
                                 () -> Pause.freeze(live.machine().guest(), name));
                 parts.steps().run(Step.SNAPSHOT_STOP, name, () -> vm.stopVcpus(deadline));
-                return save(sandbox, memory, vm, layer, deadline);
-            })) {
-                parts.steps().run(Step.SNAPSHOT_COMMIT, name, draft::commit);
+                save(name, memory, draft, vm, deadline);
+                parts.steps().run(Step.SNAPSHOT_DISK, name, () -> layer.commit(deadline));
+            } catch (RuntimeException failure) {
+                goOnAfter(failure, sandbox, live);
+                throw failure;
             }
+            goOn(sandbox, live);
+            parts.steps().run(Step.SNAPSHOT_COMMIT, name, draft::commit);
         }
     }
 
@@ -126,46 +131,19 @@ final class TakeSnapshot {
         return vm.prepareDiskLayer(disk.layers().getFirst().file(), deadline);
     }
 
-    private Draft save(Sandbox sandbox, SavedMemory memory, VirtualMachine vm, DiskSwitch layer, Deadline deadline) {
-        String name = sandbox.id().value();
-        Draft draft = parts.steps()
-                .call(
-                        Step.SNAPSHOT_DEVICES,
-                        name,
-                        () -> memory.begin(vm, parts.host().vmm().identity(), deadline));
-        try {
+    private void save(String name, SavedMemory memory, Draft draft, VirtualMachine vm, Deadline deadline) {
+        try (Beside<Boolean> devices = Beside.run(
+                () -> parts.steps().run(Step.SNAPSHOT_DEVICES, name, () -> parts.saveDevices(draft, vm, deadline)))) {
             parts.steps().call(Step.SNAPSHOT_MEMORY, name, () -> memory.savePages(draft, vm));
-            parts.steps().run(Step.SNAPSHOT_DISK, name, () -> layer.commit(deadline));
-            return draft;
-        } catch (RuntimeException failure) {
-            draft.close();
-            throw failure;
+            devices.join();
         }
     }
 
-    private interface Work {
-        Draft run();
-    }
-
-    /** The guest goes on afterwards, whatever becomes of the work. */
-    private Draft stopped(Sandbox sandbox, Sandbox.Live live, Work work) {
-        Draft draft;
-        try {
-            draft = work.run();
-        } catch (RuntimeException failure) {
-            try {
-                goOn(sandbox, live);
-            } catch (RuntimeException e) {
-                failure.addSuppressed(e);
-            }
-            throw failure;
-        }
+    private void goOnAfter(RuntimeException failure, Sandbox sandbox, Sandbox.Live live) {
         try {
             goOn(sandbox, live);
-            return draft;
-        } catch (RuntimeException failure) {
-            draft.close();
-            throw failure;
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
         }
     }
 
