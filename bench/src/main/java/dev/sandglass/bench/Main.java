@@ -66,7 +66,7 @@ public final class Main {
         }
         try {
             Outcome outcome = measure(options);
-            out.print(new Report(outcome).render());
+            out.print(new Report(outcome, options.isWhole()).render());
             writeJson(options, outcome);
             return options.check() && Report.firstBroken(outcome).isPresent() ? 1 : 0;
         } catch (BenchFailure e) {

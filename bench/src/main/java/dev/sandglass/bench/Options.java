@@ -124,6 +124,10 @@ final class Options {
                 || wants(Part.COLD_BOOT);
     }
 
+    boolean isWhole() {
+        return only.isEmpty();
+    }
+
     boolean quick() {
         return quick;
     }

@@ -12,6 +12,7 @@ import java.util.function.Function;
  * @param measured in words; says so when it was not
  */
 record Promise(String text, String measured, Verdict verdict) {
+    private static final String UNMEASURED = "not measured";
     private static final Duration CREATE_TAIL = Duration.ofMillis(100);
     private static final Duration BURST = Duration.ofSeconds(30);
     private static final Duration BURST_TAIL = Duration.ofSeconds(3);
@@ -58,10 +59,15 @@ record Promise(String text, String measured, Verdict verdict) {
 
     private record Finding(String measured, boolean kept) {}
 
+    /** There is no figure at all. */
+    boolean isUnmeasured() {
+        return measured.equals(UNMEASURED);
+    }
+
     private static <T> Promise of(String text, Optional<T> found, Function<T, Finding> judge) {
         return found.map(judge)
                 .map(finding -> new Promise(text, finding.measured(), finding.kept() ? Verdict.KEPT : Verdict.BROKEN))
-                .orElse(new Promise(text, "not measured", Verdict.NOT_MEASURED));
+                .orElse(new Promise(text, UNMEASURED, Verdict.NOT_MEASURED));
     }
 
     private static Promise median(String text, Samples samples, Subject subject, long millis) {

@@ -8,9 +8,12 @@ import java.util.Optional;
 /** The figures of a run, for people. */
 final class Report {
     private final Outcome outcome;
+    private final boolean whole;
 
-    Report(Outcome outcome) {
+    /** @param whole everything was asked for, so that what is missing is worth a line */
+    Report(Outcome outcome, boolean whole) {
         this.outcome = outcome;
+        this.whole = whole;
     }
 
     String render() {
@@ -132,7 +135,10 @@ final class Report {
 
     private String promises() {
         List<List<String>> rows = new ArrayList<>();
-        for (Promise promise : Promise.weigh(outcome)) {
+        List<Promise> shown = Promise.weigh(outcome).stream()
+                .filter(promise -> whole || !promise.isUnmeasured())
+                .toList();
+        for (Promise promise : shown) {
             rows.add(List.of(mark(promise.verdict()), promise.text(), promise.measured()));
         }
         return Table.render(rows, 2);

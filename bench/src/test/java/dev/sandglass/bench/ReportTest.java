@@ -44,7 +44,7 @@ class ReportTest {
 
     @Test
     void theReportShowsFiguresRatiosAndVerdicts() {
-        String text = new Report(outcome()).render();
+        String text = new Report(outcome(), true).render();
 
         assertThat(text)
                 .containsPattern(
@@ -56,7 +56,11 @@ class ReportTest {
                 .containsPattern("BROKEN +create → running, pool warm, p50 ≤ 25 ms +30.0 ms")
                 .containsPattern("ok +create ≥ 5× faster than podman run +10.0×")
                 .contains("Some CPU, 2 cores", "! podman run failed: no reason")
+                .contains("pause, 10 MB changed")
                 .doesNotContain("exec python3");
+        assertThat(new Report(outcome(), false).render())
+                .contains("create → running")
+                .doesNotContain("pause, 10 MB changed");
     }
 
     @Test
