@@ -87,8 +87,9 @@ public final class KernelCallWatch {
 
     private static final Set<String> WRITING_CHANNELS = Set.of("write", "force", "truncate", "transferFrom");
 
-    /** Where operations come from: calls by the protocol, idle time, the end of a VM, the pool. */
-    private static final Set<String> SOURCES = Set.of("HostAgentGrpc", "IdleReaper", "Deaths", "WarmPool", "Sandboxes");
+    /** Where operations come from: calls by the protocol, idle time, the end of a VM, the pool, threads of operations. */
+    private static final Set<String> SOURCES =
+            Set.of("HostAgentGrpc", "IdleReaper", "Deaths", "WarmPool", "Sandboxes", "Beside");
 
     /**
      * No operations: what is done at the agent's start, which can be killed everywhere since it begins anew, and what is

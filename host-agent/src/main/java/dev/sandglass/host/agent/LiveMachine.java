@@ -5,6 +5,9 @@ import dev.sandglass.host.lifecycle.Machine;
 import dev.sandglass.host.network.Slot;
 import dev.sandglass.host.vmm.VirtualMachine;
 import java.util.HexFormat;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Supplier;
 
 /**
  * A VM and what only it needs. Released by {@link Machines#release}, by whoever owns it.
@@ -21,6 +24,33 @@ record LiveMachine(String name, Slot slot, VirtualMachine vm, GuestClient guest)
                 vm.identity().pid(),
                 vm.identity().startTicks(),
                 HexFormat.of().formatHex(token));
+    }
+
+    /**
+     * Runs what waits for the guest, and ends the wait when the VM ends: its network swallows what is sent to it, so that
+     * nothing else would tell before the deadline. Only on a virtual thread, where a wait can be ended.
+     */
+    <T> T whileAlive(Supplier<T> work) {
+        Thread waiting = Thread.currentThread();
+        AtomicBoolean over = new AtomicBoolean();
+        CompletableFuture<Void> watch = vm.exit().thenAccept(_ -> {
+            synchronized (over) {
+                if (!over.get()) {
+                    waiting.interrupt();
+                }
+            }
+        });
+        try {
+            return work.get();
+        } finally {
+            synchronized (over) {
+                over.set(true);
+            }
+            watch.cancel(false);
+            if (vm.exit().isDone()) {
+                boolean _ = Thread.interrupted(); // that was for the wait alone
+            }
+        }
     }
 
     /** The same with another way to its guest. */

@@ -58,12 +58,16 @@ record Parts(
     }
 
     /**
-     * Gives a guest its time, its randomness, its name and its token.
+     * Gives a guest its time, its randomness, its name and its token; fails at once when its VM ends meanwhile.
      *
      * @param thaw whether it has processes that are held: they go on when all of that is right
      */
-    void renew(GuestClient guest, byte[] token, String hostname, boolean thaw, Deadline deadline) {
-        guest.renew(new Renewal(token, InstantSource.system(), Secrets.entropy(), hostname, thaw), deadline);
+    void renew(LiveMachine machine, byte[] token, String hostname, boolean thaw, Deadline deadline) {
+        Renewal renewal = new Renewal(token, InstantSource.system(), Secrets.entropy(), hostname, thaw);
+        boolean _ = machine.whileAlive(() -> {
+            machine.guest().renew(renewal, deadline);
+            return true;
+        });
     }
 
     /**
@@ -78,8 +82,10 @@ record Parts(
             machine.vm().continueVcpus(deadline);
         }
         GuestClient guest = new GuestClient(Machines.guestAddress(machine.slot()), token);
-        guest.goOn(InstantSource.system(), Secrets.entropy(), deadline);
-        return machine.with(guest);
+        return machine.whileAlive(() -> {
+            guest.goOn(InstantSource.system(), Secrets.entropy(), deadline);
+            return machine.with(guest);
+        });
     }
 
     Sandbox.Live requireLive(Sandbox sandbox) {

@@ -144,7 +144,7 @@ final class Resume {
         String name = sandbox.id().value();
         try {
             parts.steps().run(Step.RESUME_CONTINUE, name, () -> machine.vm().continueVcpus(deadline));
-            parts.steps().run(Step.RESUME_RENEW, name, () -> parts.renew(machine.guest(), token, name, true, deadline));
+            parts.steps().run(Step.RESUME_RENEW, name, () -> parts.renew(machine, token, name, true, deadline));
             Ledger.Entry running = sandbox.entry().with(new SandboxState.Running(resuming.machine()));
             parts.steps()
                     .run(Step.RESUME_ACKNOWLEDGE, name, () -> parts.ledger().write(running));
@@ -212,10 +212,10 @@ final class Resume {
                     .call(
                             Step.BOOT_RENEW,
                             name,
-                            () -> GuestClient.awaitReady(
-                                    Machines.guestAddress(machine.slot()), Templates.FIRST_TOKEN, deadline));
+                            () -> machine.whileAlive(() -> GuestClient.awaitReady(
+                                    Machines.guestAddress(machine.slot()), Templates.FIRST_TOKEN, deadline)));
             LiveMachine ready = machine.with(guest);
-            parts.renew(guest, token, name, false, deadline);
+            parts.renew(ready, token, name, false, deadline);
             Ledger.Entry running = entry.with(new SandboxState.Running(ready.recorded(token)));
             parts.steps().run(Step.BOOT_ACKNOWLEDGE, name, () -> parts.ledger().write(running));
             Sandbox.Live live = new Sandbox.Live(ready, promise);

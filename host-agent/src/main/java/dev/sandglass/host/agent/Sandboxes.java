@@ -190,11 +190,7 @@ final class Sandboxes implements AutoCloseable {
         parts.steps().run(Step.CREATE_STATE, name, () -> moveState(clone, sandbox.id()));
         byte[] token = Secrets.guestToken();
         parts.steps().run(Step.CREATE_CONTINUE, name, () -> machine.vm().continueVcpus(deadline));
-        parts.steps()
-                .run(
-                        Step.CREATE_RENEW,
-                        name,
-                        () -> parts.renew(machine.guest(), token, name, clone.snapshot(), deadline));
+        parts.steps().run(Step.CREATE_RENEW, name, () -> parts.renew(machine, token, name, clone.snapshot(), deadline));
         Ledger.Entry running = sandbox.entry()
                 .clonedFrom(clone.template(), clone.booted())
                 .with(new SandboxState.Running(machine.recorded(token)));

@@ -267,7 +267,7 @@ final class WarmPool implements AutoCloseable {
         machine.vm().continueVcpus(deadline);
         GuestClient guest = machine.guest();
         // With a name, since setting one is part of what is to be warm: 2.5 instead of 12 ms of processor time later.
-        parts.renew(guest, Secrets.guestToken(), WARM_NAME, false, deadline);
+        parts.renew(machine, Secrets.guestToken(), WARM_NAME, false, deadline);
         // What a snapshot holds must not run before it is somebody's, and then nothing else can.
         for (List<String> command : clone.snapshot() ? List.<List<String>>of() : WARM_UP) {
             guest.exec(
