@@ -3,6 +3,8 @@ package dev.sandglass.control;
 import dev.sandglass.contract.Installation;
 import dev.sandglass.control.account.AttemptLimits;
 import dev.sandglass.control.database.DatabaseAddress;
+import dev.sandglass.control.oauth.GithubSettings;
+import dev.sandglass.control.oauth.OauthConfiguration;
 import dev.sandglass.control.sandbox.TeamQuota;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -30,6 +32,7 @@ import java.util.stream.Stream;
  * @param publicUrl how callers reach the API, where that is not the listening address
  * @param allowedOrigins pages that may open an exec stream, beside the API's own
  * @param jwtSecret signs log-in tokens; empty: one that is kept in {@code home}
+ * @param oauth log-in through providers
  * @param hostAgent address of a host agent that does not register by itself
  * @param registry where host agents register; empty: nowhere
  * @param quota what one team may have
@@ -46,6 +49,7 @@ public record ControlPlaneConfiguration(
         Optional<URI> publicUrl,
         Set<String> allowedOrigins,
         Optional<String> jwtSecret,
+        OauthConfiguration oauth,
         Optional<InetSocketAddress> hostAgent,
         Optional<InetSocketAddress> registry,
         TeamQuota quota,
@@ -56,6 +60,9 @@ public record ControlPlaneConfiguration(
 
     static final int JWT_SECRET_BYTES_MIN = 32;
 
+    private static final String GITHUB_ID = "OAUTH_GITHUB_CLIENT_ID";
+    private static final String GITHUB_SECRET = "OAUTH_GITHUB_CLIENT_SECRET";
+
     static final List<ConfigurationKeys.Key> KEYS = List.of(
             key("SANDGLASS_HOME", "all state of one installation (default ~/.sandglass)"),
             key(Installation.ID_KEY, "id of the installation (default: made once, kept in SANDGLASS_HOME)"),
@@ -65,6 +72,12 @@ public record ControlPlaneConfiguration(
             key("CP_PUBLIC_URL", "how callers reach the API (default: the listening address)"),
             key("CP_HOST_AGENT_ADDR", "a host agent to use (default: one in this process, or those that register)"),
             key("JWT_SECRET", "signs log-in tokens, at least 32 bytes (default: made once, kept)"),
+            key(GITHUB_ID, "log-in with GitHub: client id of the OAuth app; needs CP_PUBLIC_URL"),
+            key(GITHUB_SECRET, "its secret"),
+            key("OAUTH_GITHUB_BASE_URL", "GitHub's own address (default https://github.com)"),
+            key("OAUTH_GITHUB_API_URL", "that of GitHub's API (default https://api.github.com)"),
+            key("OAUTH_REDIRECT_URL", "what serves the page after log-in (default CP_PUBLIC_URL)"),
+            key("SANDGLASS_TRUSTED_PROXIES", "addresses whose X-Forwarded-Proto is believed (default this machine's)"),
             key("SANDGLASS_REGISTRY_ADDR", "where host agents register (control plane of its own: API port + 1)"),
             key("SANDGLASS_ALLOWED_ORIGINS", "pages that may open exec streams, comma-separated origins"),
             key("SANDGLASS_TEAM_SANDBOXES_MAX", "sandboxes of one team (default 256)"),
@@ -106,6 +119,7 @@ public record ControlPlaneConfiguration(
                 .orElse(Set.of());
         Optional<String> jwtSecret = reader.value(
                 "JWT_SECRET", Reader::jwtSecret, "a secret of at least " + JWT_SECRET_BYTES_MIN + " bytes");
+        OauthConfiguration oauth = reader.oauth(listen, publicUrl);
         Optional<InetSocketAddress> hostAgent = reader.address("CP_HOST_AGENT_ADDR");
         Optional<InetSocketAddress> registry = reader.address("SANDGLASS_REGISTRY_ADDR");
         TeamQuota quota = new TeamQuota(
@@ -127,6 +141,7 @@ public record ControlPlaneConfiguration(
                 publicUrl,
                 origins,
                 jwtSecret,
+                oauth,
                 hostAgent,
                 registry,
                 quota,
@@ -177,6 +192,47 @@ public record ControlPlaneConfiguration(
                     .orElse(fallback);
         }
 
+        OauthConfiguration oauth(InetSocketAddress listen, Optional<URI> publicUrl) {
+            Optional<GithubSettings> github = github();
+            URI here = publicUrl.orElseGet(() -> URI.create("http://127.0.0.1:" + listen.getPort()));
+            URI redirect = value("OAUTH_REDIRECT_URL", Reader::webAddress, "an address like https://app.example.org")
+                    .orElse(here);
+            Set<String> proxies = value("SANDGLASS_TRUSTED_PROXIES", Reader::addresses, "comma-separated IP addresses")
+                    .orElse(addresses("127.0.0.1,::1"));
+            return new OauthConfiguration(here, redirect, github, proxies);
+        }
+
+        private Optional<GithubSettings> github() {
+            String id = secret(GITHUB_ID);
+            String secret = secret(GITHUB_SECRET);
+            URI base = value("OAUTH_GITHUB_BASE_URL", Reader::webAddress, "an address like https://github.com")
+                    .orElse(GithubSettings.BASE_URL);
+            URI api = value("OAUTH_GITHUB_API_URL", Reader::webAddress, "an address like https://api.github.com")
+                    .orElse(GithubSettings.API_URL);
+            if (isAbsent(GITHUB_ID) && isAbsent(GITHUB_SECRET)) {
+                return Optional.empty();
+            }
+            require(GITHUB_ID, "log-in with GitHub needs it beside " + GITHUB_SECRET);
+            require(GITHUB_SECRET, "log-in with GitHub needs it beside " + GITHUB_ID);
+            require("CP_PUBLIC_URL", "log-in with GitHub needs it, since GitHub sends browsers back to it");
+            return Optional.of(new GithubSettings(id, secret, base, api));
+        }
+
+        private String secret(String name) {
+            return value(name, Reader::printable, "printable text without spaces")
+                    .orElse("");
+        }
+
+        private boolean isAbsent(String name) {
+            return environment.getOrDefault(name, "").isBlank();
+        }
+
+        private void require(String name, String why) {
+            if (isAbsent(name)) {
+                problem(name, "is missing: " + why);
+            }
+        }
+
         void checkInstallation() {
             value(Installation.ID_KEY, id -> new Installation(id, "x".repeat(32)), "8 to 32 letters of [0-9a-z]");
             value(
@@ -210,10 +266,30 @@ public record ControlPlaneConfiguration(
 
         private static URI webAddress(String text) {
             URI uri = URI.create(text.endsWith("/") ? text.substring(0, text.length() - 1) : text);
-            if (!List.of("http", "https").contains(String.valueOf(uri.getScheme())) || uri.getHost() == null) {
+            if (!List.of("http", "https").contains(String.valueOf(uri.getScheme()))
+                    || uri.getHost() == null
+                    || uri.getRawUserInfo() != null
+                    || uri.getRawQuery() != null
+                    || uri.getRawFragment() != null) {
                 throw new IllegalArgumentException();
             }
             return uri;
+        }
+
+        private static String printable(String text) {
+            if (!text.matches("[\\x21-\\x7e]{1,1024}")) {
+                throw new IllegalArgumentException();
+            }
+            return text;
+        }
+
+        /** As a connection's other end is written. */
+        private static Set<String> addresses(String text) {
+            return Stream.of(text.split(","))
+                    .map(String::strip)
+                    .filter(part -> !part.isEmpty())
+                    .map(part -> InetAddress.ofLiteral(part).getHostAddress())
+                    .collect(Collectors.toCollection(TreeSet::new));
         }
 
         private static Set<String> origins(String text) {

@@ -22,6 +22,7 @@ import dev.sandglass.control.http.Authenticator;
 import dev.sandglass.control.http.Route;
 import dev.sandglass.control.http.WebServer;
 import dev.sandglass.control.idempotency.StoredAnswers;
+import dev.sandglass.control.oauth.OauthFeature;
 import dev.sandglass.control.observe.Telemetry;
 import dev.sandglass.control.sandbox.SandboxFeature;
 import dev.sandglass.control.snapshot.SnapshotFeature;
@@ -52,13 +53,15 @@ final class Wiring implements AutoCloseable {
                     configuration.database().orElseGet(() -> embeddedDatabase(configuration, progress));
             progress.step("bringing the database's schema up to date");
             Database database = own(Database.open(address));
-            Tokens tokens = new Tokens(jwtSecret(configuration), Clock.systemUTC());
+            String secret = jwtSecret(configuration);
+            Tokens tokens = new Tokens(secret, Clock.systemUTC());
             HostStore hostStore =
                     new HostStore(database.jdbi(), configuration.installation().id());
             HostDirectory hosts = own(new HostDirectory(hostStore, configuration.installation()));
 
             accounts = AccountFeature.wire(database.jdbi(), configuration.attempts(), tokens);
             own(accounts.accounts());
+            OauthFeature oauth = own(new OauthFeature(configuration.oauth(), accounts.accounts(), tokens, secret));
             apiKeys = ApiKeyFeature.wire(database.jdbi());
             own(apiKeys.keys());
             StoredAnswers answers = new StoredAnswers(database.jdbi());
@@ -97,6 +100,7 @@ final class Wiring implements AutoCloseable {
 
             routes = new ArrayList<>();
             routes.addAll(accounts.routes());
+            routes.addAll(oauth.routes());
             routes.addAll(apiKeys.routes());
             routes.addAll(sandboxes.routes());
             routes.addAll(snapshots.routes());

@@ -222,6 +222,9 @@ final class AccessTest {
             "GET /readyz",
             "GET /metrics",
             "GET /openapi.yaml",
+            "GET /v1/auth/oauth/{provider}", // OauthTest
+            "GET /v1/auth/oauth/{provider}/callback",
+            "GET /auth/{provider}/callback",
             "GET /v1/me",
             "GET /v1/api-keys",
             "DELETE /v1/api-keys/{id}",

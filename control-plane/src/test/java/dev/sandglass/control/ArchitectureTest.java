@@ -61,6 +61,7 @@ final class ArchitectureTest {
                 .dependOnClassesThat()
                 .resideInAnyPackage(
                         ROOT + ".account",
+                        ROOT + ".oauth",
                         ROOT + ".apikey",
                         ROOT + ".sandbox",
                         ROOT + ".exec",

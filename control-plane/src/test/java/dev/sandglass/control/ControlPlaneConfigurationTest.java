@@ -4,10 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandglass.control.database.DatabaseAddress;
+import dev.sandglass.control.oauth.GithubSettings;
+import dev.sandglass.control.oauth.OauthConfiguration;
+import java.net.URI;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -45,6 +50,12 @@ final class ControlPlaneConfigurationTest {
                 Map.entry("CP_PUBLIC_URL", "https://sandbox.example.org/"),
                 Map.entry("CP_HOST_AGENT_ADDR", "127.0.0.1:9100"),
                 Map.entry("JWT_SECRET", "0123456789012345678901234567890x"),
+                Map.entry("OAUTH_GITHUB_CLIENT_ID", "Ov23li"),
+                Map.entry("OAUTH_GITHUB_CLIENT_SECRET", "hunter2"),
+                Map.entry("OAUTH_GITHUB_BASE_URL", "https://github.example.org/"),
+                Map.entry("OAUTH_GITHUB_API_URL", "https://github.example.org/api/v3/"),
+                Map.entry("OAUTH_REDIRECT_URL", "https://app.example.org"),
+                Map.entry("SANDGLASS_TRUSTED_PROXIES", "10.0.0.1, ::1"),
                 Map.entry("SANDGLASS_REGISTRY_ADDR", "[::1]:9001"),
                 Map.entry("SANDGLASS_INSTALLATION", "abcdefgh"),
                 Map.entry("SANDGLASS_AGENT_TOKEN", "t".repeat(40)),
@@ -63,6 +74,17 @@ final class ControlPlaneConfigurationTest {
         assertThat(read.hostAgent())
                 .hasValueSatisfying(address -> assertThat(address.getPort()).isEqualTo(9100));
         assertThat(read.jwtSecret()).isPresent();
+        assertThat(read.oauth())
+                .isEqualTo(new OauthConfiguration(
+                        URI.create("https://sandbox.example.org"),
+                        URI.create("https://app.example.org"),
+                        Optional.of(new GithubSettings(
+                                "Ov23li",
+                                "hunter2",
+                                URI.create("https://github.example.org"),
+                                URI.create("https://github.example.org/api/v3"))),
+                        Set.of("10.0.0.1", "0:0:0:0:0:0:0:1")));
+        assertThat(read.toString() + read.oauth()).doesNotContain("hunter2");
         assertThat(read.registry())
                 .hasValueSatisfying(address -> assertThat(address.getPort()).isEqualTo(9001));
         assertThat(read.installation().id()).isEqualTo("abcdefgh");
@@ -95,6 +117,58 @@ final class ControlPlaneConfigurationTest {
                             name -> assertThat(failure.problems()).anyMatch(problem -> problem.startsWith(name + " ")));
             assertThat(failure.getMessage()).doesNotContain("hunter2");
         });
+    }
+
+    @Test
+    void logInWithGithubNeedsAllThatBelongsToIt() {
+        Map<String, String> id = Map.of("OAUTH_GITHUB_CLIENT_ID", "Ov23li");
+        Map<String, String> secret = Map.of("OAUTH_GITHUB_CLIENT_SECRET", "hunter2");
+        Map<String, String> url = Map.of("CP_PUBLIC_URL", "https://sandbox.example.org");
+        assertThat(problems(id, secret)).singleElement().asString().startsWith("CP_PUBLIC_URL is missing: ");
+        assertThat(problems(id, url)).singleElement().asString().startsWith("OAUTH_GITHUB_CLIENT_SECRET is missing: ");
+        assertThat(problems(secret, url)).singleElement().asString().startsWith("OAUTH_GITHUB_CLIENT_ID is missing: ");
+        assertThat(problems(id)).hasSize(2);
+        assertThat(problems(id, secret, Map.of("CP_PUBLIC_URL", "sandbox.example.org")))
+                .singleElement()
+                .asString()
+                .startsWith("CP_PUBLIC_URL is not ");
+        for (String bad : List.of(
+                "ftp://x",
+                "//x",
+                "x",
+                "https://",
+                "https://u:hunter2@x",
+                "https://x?y=1",
+                "https://x#y",
+                "https://x y")) {
+            assertThat(problems(Map.of("OAUTH_GITHUB_BASE_URL", bad))).hasSize(1);
+            assertThat(problems(Map.of("OAUTH_GITHUB_API_URL", bad))).hasSize(1);
+            assertThat(problems(Map.of("OAUTH_REDIRECT_URL", bad))).hasSize(1);
+        }
+        assertThat(problems(Map.of("SANDGLASS_TRUSTED_PROXIES", "proxy.example.org")))
+                .hasSize(1);
+        assertThat(problems(id, secret, Map.of("JWT_SECRET", "short", "OAUTH_REDIRECT_URL", "x")))
+                .hasSize(3);
+        Map<String, String> all = new HashMap<>(id);
+        all.putAll(secret);
+        all.putAll(url);
+        assertThat(read(all).oauth().redirectUrl()).hasToString("https://sandbox.example.org");
+        assertThat(read(Map.of()).oauth().github()).isEmpty();
+    }
+
+    @SafeVarargs
+    private List<String> problems(Map<String, String>... settings) {
+        Map<String, String> all = new HashMap<>();
+        for (Map<String, String> some : settings) {
+            all.putAll(some);
+        }
+        try {
+            read(all);
+            return List.of();
+        } catch (ConfigurationException e) {
+            assertThat(e.getMessage()).doesNotContain("hunter2");
+            return e.problems();
+        }
     }
 
     @Test

@@ -2,10 +2,13 @@ package dev.sandglass.control.account;
 
 import dev.sandglass.contract.Id.TeamId;
 import dev.sandglass.contract.Id.UserId;
+import java.sql.ResultSet;
+import java.sql.SQLException;
 import java.util.List;
 import java.util.Optional;
 import org.jdbi.v3.core.Handle;
 import org.jdbi.v3.core.Jdbi;
+import org.jdbi.v3.core.statement.StatementContext;
 
 /** Users, teams and who belongs to which, in the database. */
 final class AccountStore {
@@ -27,26 +30,64 @@ final class AccountStore {
                         where u.email = :email
                         """)
                 .bind("email", email)
-                .map((row, context) -> new Account(
-                        new UserId(row.getString("id")),
-                        new TeamId(row.getString("team_id")),
-                        row.getString("email"),
-                        Optional.ofNullable(row.getString("password_hash"))))
+                .map(AccountStore::account)
                 .findOne());
+    }
+
+    /** The user that this identity belongs to; its e-mail and name do not matter. */
+    Optional<Account> find(ExternalIdentity identity) {
+        return jdbi.withHandle(handle -> handle.createQuery("""
+                        select u.id, u.email, u.password_hash, t.team_id
+                        from oauth_providers o
+                        join users u on u.id = o.user_id
+                        join users_teams t on t.user_id = u.id and t.is_default
+                        where o.provider = :provider and o.provider_id = :provider_id
+                        """)
+                .bind("provider", identity.provider())
+                .bind("provider_id", identity.providerId())
+                .map(AccountStore::account)
+                .findOne());
+    }
+
+    private static Account account(ResultSet row, StatementContext context) throws SQLException {
+        return new Account(
+                new UserId(row.getString("id")),
+                new TeamId(row.getString("team_id")),
+                row.getString("email"),
+                Optional.ofNullable(row.getString("password_hash")));
     }
 
     /** User, team and membership, all or none. A taken e-mail is a unique violation. */
     Account insert(String email, Optional<String> passwordHash) {
+        return jdbi.inTransaction(handle -> insert(handle, email, passwordHash, email + "'s Team"));
+    }
+
+    /** As the other, without a password, and the identity. A taken e-mail or a known identity is a unique violation. */
+    Account insert(ExternalIdentity identity) {
+        return jdbi.inTransaction(handle -> {
+            Account account = insert(handle, identity.email(), Optional.empty(), identity.displayName() + "'s Team");
+            handle.createUpdate("""
+                            insert into oauth_providers (provider, provider_id, user_id, email)
+                            values (:provider, :provider_id, :user, :email)
+                            """)
+                    .bind("provider", identity.provider())
+                    .bind("provider_id", identity.providerId())
+                    .bind("user", account.user().value())
+                    .bind("email", identity.email())
+                    .execute();
+            return account;
+        });
+    }
+
+    private static Account insert(Handle handle, String email, Optional<String> passwordHash, String teamName) {
         UserId user = UserId.random();
         TeamId team = TeamId.random();
-        jdbi.useTransaction(handle -> {
-            handle.createUpdate("insert into users (id, email, password_hash) values (:id, :email, :hash)")
-                    .bind("id", user.value())
-                    .bind("email", email)
-                    .bind("hash", passwordHash)
-                    .execute();
-            insertTeam(handle, team, user, email + "'s Team");
-        });
+        handle.createUpdate("insert into users (id, email, password_hash) values (:id, :email, :hash)")
+                .bind("id", user.value())
+                .bind("email", email)
+                .bind("hash", passwordHash)
+                .execute();
+        insertTeam(handle, team, user, teamName);
         return new Account(user, team, email, passwordHash);
     }
 

@@ -19,8 +19,8 @@ import org.jspecify.annotations.Nullable;
 
 /** Sign-up and log-in. */
 public final class Accounts implements AutoCloseable {
-    private static final Pattern EMAIL =
-            Pattern.compile("[^\\s@\\p{Cntrl}]{1,64}@[^\\s@\\p{Cntrl}.]+(\\.[^\\s@\\p{Cntrl}.]+)+");
+    private static final Pattern EMAIL = Pattern.compile(
+            "[^\\s@\\p{Cntrl}\\p{Cs}]{1,64}@[^\\s@\\p{Cntrl}\\p{Cs}.]+(\\.[^\\s@\\p{Cntrl}\\p{Cs}.]+)+");
     private static final int EMAIL_LENGTH_MAX = 254;
 
     private final AccountStore store;
@@ -43,7 +43,7 @@ public final class Accounts implements AutoCloseable {
         ReentrantLock turn = turns.get(Math.floorMod(name.hashCode(), turns.size()));
         turn.lock();
         try {
-            if (store.find(name).isPresent()) {
+            if (isTaken(name)) {
                 throw taken();
             }
             return callerOf(store.insert(name, Optional.of(passwords.hash(secret))));
@@ -55,6 +55,11 @@ public final class Accounts implements AutoCloseable {
         } finally {
             turn.unlock();
         }
+    }
+
+    /** The local account's address is kept for it, even where it was never made. */
+    private boolean isTaken(String email) {
+        return email.equals(LocalAccount.EMAIL) || store.find(email).isPresent();
     }
 
     private static PlatformException taken() {
@@ -90,16 +95,49 @@ public final class Accounts implements AutoCloseable {
         }
     }
 
+    /**
+     * Logs the user of this identity in, who is made the first time. Two who come at once, be it to any control plane,
+     * get the same user.
+     */
+    public ExternalLogin logInWith(ExternalIdentity identity) {
+        Optional<Account> known = store.find(identity);
+        if (known.isPresent()) {
+            return new ExternalLogin.LoggedIn(callerOf(known.get()));
+        }
+        if (isTaken(identity.email())) {
+            return knownOrTaken(identity); // it may have been made since the look before
+        }
+        try {
+            return new ExternalLogin.LoggedIn(callerOf(store.insert(identity)));
+        } catch (JdbiException e) {
+            if (Database.isUniqueViolation(e)) {
+                return knownOrTaken(identity);
+            }
+            throw e;
+        }
+    }
+
+    private ExternalLogin knownOrTaken(ExternalIdentity identity) {
+        return store.find(identity)
+                .<ExternalLogin>map(account -> new ExternalLogin.LoggedIn(callerOf(account)))
+                .orElseGet(ExternalLogin.EmailTaken::new);
+    }
+
     private static Caller.ByUser callerOf(Account account) {
         return new Caller.ByUser(account.user(), account.team(), account.email());
     }
 
     private static String emailOf(@Nullable String email) {
-        String name = Texts.require("email", email, 4096).strip().toLowerCase(Locale.ROOT);
-        if (name.length() > EMAIL_LENGTH_MAX || !EMAIL.matcher(name).matches()) {
-            throw invalid("The field 'email' does not look like an e-mail address.");
-        }
-        return name;
+        return normalEmail(Texts.require("email", email, 4096))
+                .orElseThrow(() -> invalid("The field 'email' does not look like an e-mail address."));
+    }
+
+    /** An e-mail address as accounts have it, trimmed and in lower case; empty for what does not look like one. */
+    public static Optional<String> normalEmail(String text) {
+        String email = text.strip().toLowerCase(Locale.ROOT);
+        boolean good =
+                email.length() <= EMAIL_LENGTH_MAX && EMAIL.matcher(email).matches();
+        return good ? Optional.of(email) : Optional.empty();
     }
 
     private static String passwordOf(@Nullable String password) {

@@ -37,7 +37,7 @@ public final class Tokens {
         }
     }
 
-    String issue(Caller.ByUser user) {
+    public String issue(Caller.ByUser user) {
         Instant now = clock.instant();
         JWTClaimsSet claims = new JWTClaimsSet.Builder()
                 .subject(user.user().value())

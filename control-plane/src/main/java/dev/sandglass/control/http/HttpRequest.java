@@ -182,6 +182,11 @@ public final class HttpRequest {
                 : "unknown";
     }
 
+    /** Whether it came to this server itself by TLS; what a proxy says is not considered. */
+    public boolean isSecure() {
+        return request.isSecure();
+    }
+
     /** The port that the request came to. */
     public int localPort() {
         return Request.getLocalPort(request);
