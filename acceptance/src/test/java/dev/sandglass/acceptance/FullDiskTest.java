@@ -59,7 +59,7 @@ class FullDiskTest {
                             "sh",
                             "-c",
                             "cd / && umount -l " + mount + "/images " + mount + "/templates; umount -l " + mount
-                                    + "; rm -rf " + mount + ".kept " + image)
+                                    + "; rm -rf " + mount + " " + mount + ".kept " + image)
                     .run();
         }
     }
