@@ -18,7 +18,7 @@ final class CallbackPage {
     CallbackPage() {
         html = read();
         policy = "default-src 'none'; script-src " + hash("script") + "; style-src " + hash("style")
-                + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                + "; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     }
 
     byte[] html() {

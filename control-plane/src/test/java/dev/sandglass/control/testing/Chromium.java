@@ -1,0 +1,48 @@
+package dev.sandglass.control.testing;
+
+import com.microsoft.playwright.Browser;
+import com.microsoft.playwright.BrowserType.LaunchOptions;
+import com.microsoft.playwright.Playwright;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+
+/** A real headless browser: the system's Chromium, never a downloaded one. Used by one thread. */
+public final class Chromium implements AutoCloseable {
+    private static final Path PROGRAM = Path.of("/usr/bin/chromium");
+
+    private final Playwright playwright =
+            Playwright.create(new Playwright.CreateOptions().setEnv(Map.of("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")));
+    public final Browser browser;
+
+    public Chromium() {
+        try {
+            browser = playwright
+                    .chromium()
+                    .launch(new LaunchOptions()
+                            .setExecutablePath(PROGRAM)
+                            .setArgs(List.of(
+                                    "--no-sandbox",
+                                    "--disable-gpu",
+                                    "--disable-quic",
+                                    "--no-first-run",
+                                    "--disable-background-networking",
+                                    "--disable-component-update",
+                                    "--disable-sync")));
+        } catch (RuntimeException e) {
+            playwright.close();
+            throw e;
+        }
+    }
+
+    /** Whether this machine has it. */
+    public static boolean isInstalled() {
+        return Files.isExecutable(PROGRAM);
+    }
+
+    @Override
+    public void close() {
+        playwright.close();
+    }
+}
