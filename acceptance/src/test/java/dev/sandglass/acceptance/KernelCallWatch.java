@@ -75,6 +75,8 @@ public final class KernelCallWatch {
             "read",
             "lseek",
             "seals",
+            "startReadahead",
+            "strerror",
             "poll",
             "pidfdOpen",
             "statx",
