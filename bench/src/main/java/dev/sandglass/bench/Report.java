@@ -79,6 +79,7 @@ final class Report {
                     PAUSE_TENTH,
                     RESUME_ECHO_CACHED,
                     SNAPSHOT,
+                    SNAPSHOT_FREEZE,
                     SNAPSHOT_STOP -> "";
         };
     }

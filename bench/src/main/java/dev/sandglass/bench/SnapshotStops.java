@@ -10,9 +10,11 @@ final class SnapshotStops {
     private static final int SNAPSHOTS = 8;
     private static final int QUICK_SNAPSHOTS = 2;
     private static final int MEMORY_MB = 512;
-    /** From the vCPUs' stop to their going on; the host agent times each. */
-    private static final List<String> STANDING =
-            List.of("snapshot_stop", "snapshot_devices", "snapshot_memory", "snapshot_disk", "snapshot_continue");
+    private static final String FREEZE = "snapshot_freeze";
+    private static final String DEVICES = "snapshot_devices";
+    private static final String MEMORY = "snapshot_memory";
+    /** One after another, the two above beside each other in between. */
+    private static final List<String> OTHERS = List.of("snapshot_stop", "snapshot_disk", "snapshot_continue");
 
     private final Bench bench;
     private final String name;
@@ -38,9 +40,11 @@ final class SnapshotStops {
             Duration whole = Bench.since(begin);
             if (n > 1) { // the first one holds all that has happened since the sandbox was made
                 bench.samples().add(Subject.SNAPSHOT, whole);
-                Optional<Duration> standing = standing(
-                        StepTimes.between(before, StepTimes.parse(bench.rest().metrics())));
+                Map<String, StepTimes.Total> steps =
+                        StepTimes.between(before, StepTimes.parse(bench.rest().metrics()));
+                Optional<Duration> standing = standing(steps);
                 standing.ifPresent(time -> bench.samples().add(Subject.SNAPSHOT_STOP, time));
+                once(steps, FREEZE).ifPresent(time -> bench.samples().add(Subject.SNAPSHOT_FREEZE, time));
                 told &= standing.isPresent();
             }
             clone(snapshot);
@@ -62,15 +66,27 @@ final class SnapshotStops {
         bench.rest().delete(id);
     }
 
-    /** Empty when not all steps were seen exactly once. */
+    /** From the stop of the vCPUs until its processes go on. Empty when not all steps were seen exactly once. */
     static Optional<Duration> standing(Map<String, StepTimes.Total> steps) {
-        List<StepTimes.Total> seen = STANDING.stream()
-                .map(step -> steps.getOrDefault(step, new StepTimes.Total(0, 0)))
-                .toList();
-        return seen.stream().allMatch(total -> total.count() == 1)
-                ? Optional.of(Duration.ofNanos(seen.stream()
-                        .mapToLong(total -> Math.round(total.seconds() * 1e9))
-                        .sum()))
-                : Optional.empty();
+        Optional<Duration> devices = once(steps, DEVICES);
+        Optional<Duration> memory = once(steps, MEMORY);
+        if (devices.isEmpty() || memory.isEmpty()) {
+            return Optional.empty();
+        }
+        Duration sum = devices.get().compareTo(memory.get()) > 0 ? devices.get() : memory.get();
+        for (String step : OTHERS) {
+            Optional<Duration> time = once(steps, step);
+            if (time.isEmpty()) {
+                return Optional.empty();
+            }
+            sum = sum.plus(time.get());
+        }
+        return Optional.of(sum);
+    }
+
+    private static Optional<Duration> once(Map<String, StepTimes.Total> steps, String name) {
+        return Optional.ofNullable(steps.get(name))
+                .filter(total -> total.count() == 1)
+                .map(total -> Duration.ofNanos(Math.round(total.seconds() * 1e9)));
     }
 }

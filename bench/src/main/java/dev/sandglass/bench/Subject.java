@@ -20,6 +20,7 @@ enum Subject {
     RESUME_ECHO("resume_echo", "resume → output of echo, from disk", Part.PAUSE),
     RESUME_ECHO_CACHED("resume_echo_cached", "resume → output of echo, files cached", Part.PAUSE),
     SNAPSHOT("snapshot", "snapshot of a running sandbox", Part.SNAPSHOT),
+    SNAPSHOT_FREEZE("snapshot_freeze", "of which its processes are frozen", Part.SNAPSHOT),
     SNAPSHOT_STOP("snapshot_stop", "of which it stands still", Part.SNAPSHOT),
     CREATE_FROM("create_from", "create --from → output of echo", Part.SNAPSHOT);
 
