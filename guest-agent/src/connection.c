@@ -292,6 +292,8 @@ static void parse(struct connection *c) {
         if (c->state == WORKING)
             return;
         flush(c);
+        if (c->state == EXEC)
+            connection_exec_ready(c);  // what was held back by what has just been sent has no other cause to come
         full = full && c->state != CLOSED && c->out.size < OUT_FULL;
     }
 }

@@ -36,10 +36,12 @@ final class Clones {
     /**
      * A machine that no sandbox has taken. Its template stays open until the lease is closed.
      *
+     * @param background it leaves the processor to others
      * @param snapshot it is of one, so it may have processes that are held
      * @param state becomes the sandbox's folder
      */
     record Clone(
+            boolean background,
             boolean snapshot,
             String template,
             boolean booted,
@@ -79,8 +81,12 @@ final class Clones {
             this.lease = scope.own(lease);
         }
 
-        /** Once. */
-        Clone make(Deadline deadline) {
+        /**
+         * Once.
+         *
+         * @param background nobody waits for it: it leaves the processor to others until a sandbox takes it
+         */
+        Clone make(boolean background, Deadline deadline) {
             Template template = lease.template();
             template.requireIntact();
             byte[] token = snapshot.map(content -> HexFormat.of().parseHex(content.guestToken()))
@@ -92,10 +98,12 @@ final class Clones {
                                     shape.memoryMb(),
                                     home -> disk(home.resolve(STATE), deadline),
                                     plan -> restore(plan, deadline),
-                                    token),
+                                    token,
+                                    background),
                             deadline);
             scope.handOver();
             return new Clone(
+                    background,
                     snapshot.isPresent(),
                     template.id(),
                     snapshot.map(Snapshots.Content::booted).orElse(false),

@@ -53,6 +53,7 @@ final class Machines {
      * @param disk gives its disk, in the machine's directory or elsewhere
      * @param start makes the VM, by boot or restore
      * @param guestToken what its guest accepts
+     * @param background it gets what other machines leave of the processor until somebody waits for it
      */
     @SuppressWarnings("ArrayRecordComponent") // a secret, compared nowhere
     record Recipe(
@@ -60,7 +61,8 @@ final class Machines {
             int memoryMb,
             Function<Path, Disk> disk,
             Function<MachinePlan, VirtualMachine> start,
-            byte[] guestToken) {
+            byte[] guestToken,
+            boolean background) {
         Recipe {
             guestToken = guestToken.clone();
         }
@@ -81,8 +83,7 @@ final class Machines {
                     steps.call(Step.MACHINE_SLOT, name, () -> host.networks().acquire(deadline));
             scope.defer("slot of " + name, () -> host.networks().release(slot));
             scope.defer("cgroup of " + name, () -> host.cgroups().remove(name));
-            Cgroup cgroup =
-                    steps.call(Step.MACHINE_CGROUP, name, () -> host.createCgroup(name, recipe.vcpus, recipe.memoryMb));
+            Cgroup cgroup = steps.call(Step.MACHINE_CGROUP, name, () -> createCgroup(name, recipe));
             Disk disk = steps.call(Step.MACHINE_DISK, name, () -> recipe.disk.apply(home));
             MachinePlan plan = host.plan(home, name, recipe.vcpus, recipe.memoryMb, disk, slot, cgroup);
             VirtualMachine vm = steps.call(Step.MACHINE_START, name, () -> recipe.start.apply(plan));
@@ -92,6 +93,14 @@ final class Machines {
             scope.handOver();
             return machine;
         }
+    }
+
+    private Cgroup createCgroup(String name, Recipe recipe) {
+        Cgroup cgroup = host.createCgroup(name, recipe.vcpus, recipe.memoryMb);
+        if (recipe.background) {
+            host.cgroups().setBackground(name, true);
+        }
+        return cgroup;
     }
 
     static InetSocketAddress guestAddress(Slot slot) {

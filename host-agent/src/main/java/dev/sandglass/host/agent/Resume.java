@@ -118,7 +118,8 @@ final class Resume {
                                 entry.memoryMb(),
                                 _ -> parts.host().disks().open(home(sandbox), Host.layers(template)),
                                 plan -> memory.restore(parts.host().vmm(), plan, deadline),
-                                HexFormat.of().parseHex(paused.guestToken())),
+                                HexFormat.of().parseHex(paused.guestToken()),
+                                false),
                         deadline);
         byte[] token = Secrets.guestToken();
         Ledger.Entry resuming = entry.with(new SandboxState.Resuming(machine.recorded(token), paused.guestToken()));
@@ -204,7 +205,8 @@ final class Resume {
                                                         parts.zeroMemory(),
                                                         false),
                                                 deadline),
-                                Templates.FIRST_TOKEN),
+                                Templates.FIRST_TOKEN,
+                                false),
                         deadline);
         try {
             byte[] token = Secrets.guestToken();

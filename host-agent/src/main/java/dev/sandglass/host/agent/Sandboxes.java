@@ -177,7 +177,7 @@ final class Sandboxes implements AutoCloseable {
         try (Clones.Source source = clones.open(shape)) {
             Deadline deadline = Deadline.after(CREATE_TIMEOUT); // freezing a template has a deadline of its own
             try (Turns.Turn _ = turns.await(deadline)) {
-                return source.make(deadline);
+                return source.make(false, deadline);
             }
         }
     }
@@ -189,7 +189,12 @@ final class Sandboxes implements AutoCloseable {
         Deadline deadline = Deadline.after(CREATE_TIMEOUT);
         parts.steps().run(Step.CREATE_STATE, name, () -> moveState(clone, sandbox.id()));
         byte[] token = Secrets.guestToken();
-        parts.steps().run(Step.CREATE_CONTINUE, name, () -> machine.vm().continueVcpus(deadline));
+        parts.steps().run(Step.CREATE_CONTINUE, name, () -> {
+            if (clone.background()) {
+                parts.host().cgroups().setBackground(machine.name(), false);
+            }
+            machine.vm().continueVcpus(deadline);
+        });
         parts.steps().run(Step.CREATE_RENEW, name, () -> parts.renew(machine, token, name, clone.snapshot(), deadline));
         Ledger.Entry running = sandbox.entry()
                 .clonedFrom(clone.template(), clone.booted())

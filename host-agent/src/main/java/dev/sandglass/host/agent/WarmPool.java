@@ -251,7 +251,7 @@ final class WarmPool implements AutoCloseable {
         Deadline deadline = Deadline.after(FILL_TIMEOUT);
         Clones.Clone clone;
         try (Clones.Source source = clones.open(shape)) {
-            clone = source.make(deadline);
+            clone = source.make(true, deadline);
         }
         try {
             parts.steps().run(Step.MACHINE_WARM, clone.machine().name(), () -> warm(clone, deadline));

@@ -29,6 +29,12 @@ import java.util.stream.Collectors;
  */
 public final class Cgroups {
     private static final Pattern NAME = Pattern.compile("[a-z0-9][a-z0-9-]{0,80}");
+    /** The kernel's own: Documentation/admin-guide/cgroup-v2.rst, cpu.weight; scheduler/sched-design-CFS.rst, cpu.shares. */
+    private static final int STANDARD_WEIGHT = 100;
+
+    private static final int LEAST_WEIGHT = 1;
+    private static final int STANDARD_SHARES = 1024;
+    private static final int LEAST_SHARES = 2;
     private static final int CPU_PERIOD_MICROS = 100_000;
 
     /** Killed processes need a moment to leave, longer when they have much memory to give back. */
@@ -82,6 +88,27 @@ public final class Cgroups {
         } catch (IOException e) {
             remove(name);
             throw new UncheckedIOException("create control group " + name, e);
+        }
+    }
+
+    /**
+     * Whether what is in it gets as much of a busy processor as other groups, as from the start, or only what they leave.
+     */
+    public void setBackground(String name, boolean background) {
+        checked(name);
+        try {
+            for (CgroupMounts.Hierarchy hierarchy : hierarchies) {
+                if (hierarchy.controllers().contains("cpu")) {
+                    Path group = hierarchy.mount().resolve(parent).resolve(name);
+                    if (hierarchy.unified()) {
+                        write(group.resolve("cpu.weight"), background ? LEAST_WEIGHT : STANDARD_WEIGHT);
+                    } else {
+                        write(group.resolve("cpu.shares"), background ? LEAST_SHARES : STANDARD_SHARES);
+                    }
+                }
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("weigh control group " + name, e);
         }
     }
 

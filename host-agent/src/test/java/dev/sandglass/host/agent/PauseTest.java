@@ -32,8 +32,9 @@ final class PauseTest extends HostAgentFixture {
                     log.write(f'{n}\\n')
                     log.flush()
                     os.fsync(log.fileno())
-                with open('/tmp/count', 'w') as out:
+                with open('/tmp/count.new', 'w') as out:
                     out.write(str(n))
+                os.rename('/tmp/count.new', '/tmp/count')
                 time.sleep(0.05)
             """;
 

@@ -59,6 +59,10 @@ class CgroupsTest {
         assertThat(read(group, v1 ? "memory.limit_in_bytes" : "memory.max")).isEqualTo("" + (32 << 20));
         cgroups.create("sb1", new CgroupLimits(128L << 20, 50, 10));
         assertThat(read(group, v1 ? "memory.limit_in_bytes" : "memory.max")).isEqualTo("" + (128 << 20));
+        cgroups.setBackground("sb1", true);
+        assertThat(read(group, v1 ? "cpu.shares" : "cpu.weight")).isEqualTo(v1 ? "2" : "1");
+        cgroups.setBackground("sb1", false);
+        assertThat(read(group, v1 ? "cpu.shares" : "cpu.weight")).isEqualTo(v1 ? "1024" : "100");
         assertThat(cgroups.existing()).containsExactly("sb1");
     }
 
