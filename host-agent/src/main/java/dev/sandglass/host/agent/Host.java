@@ -49,11 +49,18 @@ record Host(Vmm vmm, Disks disks, Networks networks, Cgroups cgroups, long rootD
                 .toList();
     }
 
+    /**
+     * The guest's memory counts twice: where its template has a hole, the first guest that touches the page is charged for
+     * the page that the kernel puts into the template's memfd, besides its own copy. With less, a guest that used all of
+     * its memory was killed by the limit.
+     */
     Cgroup createCgroup(String name, int vcpus, int memoryMb) {
         return cgroups.create(
                 name,
                 new CgroupLimits(
-                        ((long) memoryMb << 20) + VMM_OVERHEAD_BYTES, vcpus * 100 + CPU_OVERHEAD_PERCENT, PIDS_MAX));
+                        2 * ((long) memoryMb << 20) + VMM_OVERHEAD_BYTES,
+                        vcpus * 100 + CPU_OVERHEAD_PERCENT,
+                        PIDS_MAX));
     }
 
     /** @param directory where the VM keeps its sockets, pid, exit status and error output */
