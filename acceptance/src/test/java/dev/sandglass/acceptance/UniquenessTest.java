@@ -30,13 +30,25 @@ class UniquenessTest {
             last, gaps = (time.time(), os.getrandom(16).hex()), 0
             open('/run/witnessing', 'w').close()
             while True:
+                before = time.monotonic()
                 now = (time.time(), os.getrandom(16).hex())
+                after = time.monotonic()
                 if now[0] - last[0] > 0.3 or now[0] < last[0]:
                     gaps += 1
                     with open('/run/new-gap', 'w') as out:
-                        out.write(f'{last[0]:.3f} {now[0]:.3f} {now[1]}\\n')
+                        out.write(f'{last[0]:.3f} {now[0]:.3f} {now[1]} {now[0] - after:.3f} {now[0] - before:.3f}\\n')
                     os.rename('/run/new-gap', f'/run/gap-{gaps}')
                 last = now
+            """;
+
+    /** Of twenty readings the one that the least came between. */
+    private static final String CLOCKS_APART = """
+            python3 -c '
+            import time
+            def reading():
+                before, clock, after = time.monotonic(), time.time(), time.monotonic()
+                return after - before, clock - before
+            print(min(reading() for _ in range(20))[1])'
             """;
 
     private static final String RANDOM = "head -c 16 /dev/urandom | od -An -tx1; cat /proc/sys/kernel/random/uuid; "
@@ -125,6 +137,9 @@ class UniquenessTest {
             double earliest = now();
             double guest = Double.parseDouble(host.sh(name, "date +%s.%N"));
             assertThat(guest).as("its clock later").isBetween(earliest - CLOCK, now() + CLOCK);
+            assertThat(Double.parseDouble(host.sh(name, CLOCKS_APART)))
+                    .as("wall clock less monotonic one: it was then what it is now, from %s to %s", gap.least, gap.most)
+                    .isBetween(gap.least - CLOCK, gap.most + CLOCK);
         }
         // Frozen at the same moment: one that had looked at a wrong clock before it looked at a right one differs.
         assertThat(gaps.values().stream().map(Gap::last).distinct()).hasSize(1);
@@ -133,8 +148,23 @@ class UniquenessTest {
         host.deleteSnapshot(snapshot);
     }
 
-    /** Between two looks of the witness; times in seconds since the epoch. */
-    private record Gap(double last, double first, String random) {}
+    /**
+     * Between two looks of the witness; times in seconds since the epoch.
+     *
+     * @param least what the wall clock was ahead of the monotonic one at the first look after it, at least
+     * @param most and at most: the machine may have done something else between the readings
+     */
+    private record Gap(double last, double first, String random, double least, double most) {
+        static Gap of(String line) {
+            String[] words = line.split(" ", 5);
+            return new Gap(
+                    Double.parseDouble(words[0]),
+                    Double.parseDouble(words[1]),
+                    words[2],
+                    Double.parseDouble(words[3]),
+                    Double.parseDouble(words[4]));
+        }
+    }
 
     /** A busy machine makes more gaps than the one that is meant. */
     private Gap gapAround(double time, String id) {
@@ -142,8 +172,7 @@ class UniquenessTest {
         Awaitility.await().atMost(Duration.ofSeconds(20)).until(() -> {
             host.sh(id, "cat /run/gap-* 2>/dev/null || true")
                     .lines()
-                    .map(line -> line.split(" ", 3))
-                    .map(words -> new Gap(Double.parseDouble(words[0]), Double.parseDouble(words[1]), words[2]))
+                    .map(Gap::of)
                     .filter(gap -> gap.last <= time && time <= gap.first)
                     .forEach(found::add);
             return !found.isEmpty();

@@ -5,11 +5,10 @@ import dev.sandglass.cli.server.Home.Role;
 import dev.sandglass.cli.server.Home.Running;
 import dev.sandglass.contract.Progress;
 import dev.sandglass.control.ControlPlane;
+import dev.sandglass.host.linux.Scope;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
-import java.util.ArrayDeque;
-import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -26,7 +25,7 @@ public final class LocalServer implements AutoCloseable {
     private static final String KEY_NAME = "local";
     private static final Logger log = LoggerFactory.getLogger(LocalServer.class);
 
-    private final Deque<AutoCloseable> owned = new ArrayDeque<>();
+    private final Scope owned = Scope.open("stop the server");
     private final ServerSettings settings;
     private final Optional<LocalHost> host;
     private final ControlPlane controlPlane;
@@ -108,8 +107,7 @@ public final class LocalServer implements AutoCloseable {
     }
 
     private <T extends AutoCloseable> T own(T part) {
-        owned.push(part);
-        return part;
+        return owned.own(part);
     }
 
     /** The key for this machine's command line; the one there is stays while it is good. */
@@ -170,20 +168,6 @@ public final class LocalServer implements AutoCloseable {
     /** Everything in reverse. */
     @Override
     public void close() {
-        RuntimeException first = null;
-        while (!owned.isEmpty()) {
-            try {
-                owned.pop().close();
-            } catch (Exception e) {
-                if (first == null) {
-                    first = new IllegalStateException("The server did not stop cleanly", e);
-                } else {
-                    first.addSuppressed(e);
-                }
-            }
-        }
-        if (first != null) {
-            throw first;
-        }
+        owned.close();
     }
 }

@@ -127,7 +127,7 @@ public final class HostAgent implements AutoCloseable {
                 new Sandboxes.Operations(
                         deaths,
                         pause,
-                        new Resume(parts, images, turns, deaths, pause),
+                        new Resume(parts, images, pool, turns, deaths, pause),
                         new TakeSnapshot(parts, snapshots))));
         IdleReaper reaper = scope.own(new IdleReaper(sandboxes::all, sandboxes::pauseIfIdle));
         Capacity capacity =

@@ -30,13 +30,15 @@ final class Resume {
 
     private final Parts parts;
     private final ImageStore images;
+    private final WarmPool pool;
     private final Turns turns;
     private final Deaths deaths;
     private final Pause pause;
 
-    Resume(Parts parts, ImageStore images, Turns turns, Deaths deaths, Pause pause) {
+    Resume(Parts parts, ImageStore images, WarmPool pool, Turns turns, Deaths deaths, Pause pause) {
         this.parts = parts;
         this.images = images;
+        this.pool = pool;
         this.turns = turns;
         this.deaths = deaths;
         this.pause = pause;
@@ -79,7 +81,7 @@ final class Resume {
     }
 
     private boolean bring(Sandbox sandbox, Template template, int timeoutSec, boolean cold, Deadline deadline) {
-        Admission.Promise promise = parts.admission().admit(sandbox.entry().memoryMb());
+        Admission.Promise promise = pool.admit(sandbox.entry().memoryMb());
         try {
             boolean boots = cold || sandbox.state() instanceof SandboxState.Stopped;
             if (boots) {

@@ -10,6 +10,7 @@ import java.time.Instant;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -68,7 +69,7 @@ final class Sandbox {
     }
 
     /** What is on disk of its memory; opened by the first who asks. Only for the holder of the operation. */
-    SavedMemory memory(java.util.function.Supplier<SavedMemory> open) {
+    SavedMemory memory(Supplier<SavedMemory> open) {
         SavedMemory opened = memory;
         if (opened == null) {
             opened = open.get();

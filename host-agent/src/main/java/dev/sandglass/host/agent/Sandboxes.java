@@ -121,7 +121,7 @@ final class Sandboxes implements AutoCloseable {
      * @throws PlatformException ALREADY_EXISTS, NO_CAPACITY, DISK_FULL, NOT_FOUND for the template
      */
     Sandbox create(Specification wanted) {
-        Admission.Promise promise = admit(wanted.memoryMb());
+        Admission.Promise promise = pool.admit(wanted.memoryMb());
         Sandbox sandbox = new Sandbox(new Ledger.Entry(
                 wanted.id(),
                 wanted.templateId(),
@@ -154,19 +154,6 @@ final class Sandboxes implements AutoCloseable {
         }
         promise.started();
         return sandbox;
-    }
-
-    /** What waits in the pool has to make room for what somebody waits for. */
-    private Admission.Promise admit(int memoryMb) {
-        try {
-            return parts.admission().admit(memoryMb);
-        } catch (PlatformException full) {
-            if (full.code() != ErrorCode.NO_CAPACITY) {
-                throw full;
-            }
-            pool.shrink();
-            return parts.admission().admit(memoryMb);
-        }
     }
 
     private Clones.Clone clone(Shape shape) {
@@ -219,15 +206,10 @@ final class Sandboxes implements AutoCloseable {
     /** Returns when its memory is on disk and its VM gone. */
     void pause(SandboxId id) {
         Sandbox sandbox = require(id);
-        pause(sandbox, false);
-    }
-
-    private void pause(Sandbox sandbox, boolean idle) {
         Deadline deadline = Deadline.after(Pause.TIMEOUT);
         try (Sandbox.Operation _ = begin(sandbox, "pause", deadline)) {
-            pause.run(sandbox, idle, deadline);
+            pause(sandbox, false, deadline);
         }
-        background.execute(() -> tidy(sandbox));
     }
 
     /** Unless it is used, or commands run in it. */
@@ -238,11 +220,15 @@ final class Sandboxes implements AutoCloseable {
         }
         Deadline deadline = Deadline.after(Pause.TIMEOUT);
         try (Sandbox.Operation _ = begin(sandbox, "pause", deadline)) {
-            if (!IdleReaper.isIdle(sandbox, Instant.now())) {
-                return;
+            if (IdleReaper.isIdle(sandbox, Instant.now())) {
+                pause(sandbox, true, deadline);
             }
-            pause.run(sandbox, true, deadline);
         }
+    }
+
+    /** For the holder of the operation: the agent that stops waits for it, and takes no work for later after that. */
+    private void pause(Sandbox sandbox, boolean idle, Deadline deadline) {
+        pause.run(sandbox, idle, deadline);
         background.execute(() -> tidy(sandbox));
     }
 
@@ -299,7 +285,7 @@ final class Sandboxes implements AutoCloseable {
         Deadline deadline = Deadline.after(TakeSnapshot.TIMEOUT);
         try (Sandbox.Operation _ = begin(sandbox, "take a snapshot of", deadline)) {
             if (leavePaused) {
-                pause.run(sandbox, false, deadline);
+                pause(sandbox, false, deadline);
             }
             return takeSnapshot.run(sandbox, snapshot, deadline);
         }

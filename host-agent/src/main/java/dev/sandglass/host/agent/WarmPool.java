@@ -1,7 +1,9 @@
 package dev.sandglass.host.agent;
 
 import com.google.errorprone.annotations.concurrent.GuardedBy;
+import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.Id.ExecId;
+import dev.sandglass.contract.PlatformException;
 import dev.sandglass.contract.guest.v1.StartExec;
 import dev.sandglass.host.guest.GuestClient;
 import dev.sandglass.host.image.Shape;
@@ -160,6 +162,19 @@ final class WarmPool implements AutoCloseable {
         gone.forEach(this::discard);
     }
 
+    /** As {@link Admission#admit}; what is only kept ready makes room for what somebody waits for. */
+    Admission.Promise admit(int memoryMb) {
+        try {
+            return parts.admission().admit(memoryMb);
+        } catch (PlatformException full) {
+            if (full.code() != ErrorCode.NO_CAPACITY) {
+                throw full;
+            }
+            shrink();
+            return parts.admission().admit(memoryMb);
+        }
+    }
+
     @GuardedBy("this")
     private List<Clones.Clone> drain(@Nullable Kept kept) {
         if (kept == null) {
@@ -199,11 +214,28 @@ final class WarmPool implements AutoCloseable {
                     offer(task, make(task.shape()));
                 } catch (RuntimeException failure) {
                     log.warn("no clone of {} for the pool", task.shape(), failure);
-                    Thread.sleep(AFTER_FAILURE);
+                    giveUpWhatIsGone(task.shape(), failure);
+                    restAfterFailure();
                 }
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt(); // closed
+        }
+    }
+
+    /** A shape that cannot be cloned, now or later, is not tried for ever. */
+    private synchronized void giveUpWhatIsGone(Shape shape, RuntimeException failure) {
+        if (failure instanceof PlatformException refused
+                && (refused.code() == ErrorCode.NOT_FOUND || refused.code() == ErrorCode.INVALID_REQUEST)) {
+            discardLater(drain(shapes.remove(shape)));
+        }
+    }
+
+    /** Not longer than until it is closed. */
+    private synchronized void restAfterFailure() throws InterruptedException {
+        Deadline rest = Deadline.after(AFTER_FAILURE);
+        while (!closed && !rest.expired()) {
+            wait(Math.max(1, rest.remaining().toMillis()));
         }
     }
 
