@@ -38,7 +38,7 @@ import java.util.stream.Stream;
  * @param quota what one team may have
  * @param memoryOvercommit how often a host's memory may be promised, since clones share their template's pages
  * @param attempts limits of sign-up and log-in
- * @param idleTimeout after which a connection without traffic is closed
+ * @param idleTimeout after which a connection without traffic is closed; exec streams are pinged three times as often
  * @param connectionsMax HTTP connections at the same time
  */
 public record ControlPlaneConfiguration(

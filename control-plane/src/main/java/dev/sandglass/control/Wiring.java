@@ -75,7 +75,8 @@ final class Wiring implements AutoCloseable {
                     SnapshotFeature.templates(database.jdbi(), answers),
                     telemetry));
             SnapshotFeature snapshots = SnapshotFeature.wire(database.jdbi(), answers, hosts, sandboxes);
-            ExecSockets execSockets = own(new ExecSockets(sandboxes.sandboxes()));
+            ExecSockets execSockets = own(new ExecSockets(
+                    sandboxes.sandboxes(), configuration.idleTimeout().dividedBy(3)));
             ExecResource execs = new ExecResource(
                     sandboxes.sandboxes(),
                     new Origins(configuration.publicUrl(), configuration.allowedOrigins()),

@@ -9,6 +9,11 @@ import dev.sandglass.control.testing.Api;
 import dev.sandglass.control.testing.ExecClient;
 import dev.sandglass.control.testing.TestPlane;
 import io.grpc.Status;
+import java.io.ByteArrayOutputStream;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.net.Socket;
+import java.net.URI;
 import java.net.http.WebSocketHandshakeException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -17,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
@@ -206,6 +212,104 @@ final class ExecTest {
     }
 
     @Test
+    void stopDoesNotWaitBehindInputThatTheProcessNeverReads() throws Exception {
+        try (ExecClient client = stream()) {
+            client.send("{\"type\":\"start\",\"cmd\":\"sleep\",\"args\":[\"60\"]}");
+            client.next();
+            for (int i = 0; i < 20; i++) {
+                client.send("{\"type\":\"stdin\",\"data\":\"" + "x".repeat(15_000) + "\"}");
+            }
+            client.send("{\"type\":\"stop\"}");
+            assertThat(client.next()).containsEntry("type", "exit").containsEntry("signal", 9);
+        }
+    }
+
+    @Test
+    void aReaderThatAnswersNoPingIsDroppedAndItsProcessGoesOn() throws Exception {
+        try (TestPlane other = TestPlane.start(Map.of("SANDGLASS_HTTP_IDLE_SECONDS", "1"))) {
+            TestPlane.Person somebody = other.signUp();
+            String id = somebody.withKey().post("/v1/sandboxes", "{}").text("id");
+            String key = keyOf(somebody);
+            String exec;
+            try (RawWebSocket dead = new RawWebSocket(other.api().url(), id, key);
+                    ExecClient quiet = new ExecClient(other.api(), id, Map.of("X-API-Key", key), List.of())) {
+                dead.send("{\"type\":\"start\"," + shell("sleep 4; echo went on") + "}");
+                quiet.send("{\"type\":\"start\"," + shell("sleep 3; echo alive") + "}");
+                quiet.next();
+                var answer = CompletableFuture.supplyAsync(() -> awaitMessage(quiet));
+                exec = dead.awaitText().replaceAll(".*(ex[0-9a-z]{20}).*", "$1");
+                dead.awaitEnd();
+                assertThat(answer.get()).as("who answers").containsEntry("data", "alive\n");
+            }
+            try (ExecClient again = new ExecClient(other.api(), id, Map.of("X-API-Key", key), List.of())) {
+                again.send("{\"type\":\"attach\",\"exec_id\":\"" + exec + "\"}");
+                assertThat(again.untilEnd().text()).isEqualTo("went on\n");
+            }
+        }
+    }
+
+    private static Map<String, Object> awaitMessage(ExecClient client) {
+        try {
+            return client.next();
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** A client that reads and answers nothing, not even pings. */
+    private static final class RawWebSocket implements AutoCloseable {
+        private final Socket socket;
+        private final DataInputStream in;
+
+        RawWebSocket(URI server, String sandbox, String key) throws IOException {
+            socket = new Socket(server.getHost(), server.getPort());
+            socket.setSoTimeout(20_000);
+            in = new DataInputStream(socket.getInputStream());
+            String request = "GET /v1/sandboxes/" + sandbox + "/exec/stream HTTP/1.1\r\nHost: x\r\nX-API-Key: " + key
+                    + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                    + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+            socket.getOutputStream().write(request.getBytes(StandardCharsets.US_ASCII));
+            StringBuilder answer = new StringBuilder();
+            while (answer.indexOf("\r\n\r\n") < 0) {
+                answer.append((char) in.readUnsignedByte());
+            }
+            assertThat(answer.toString()).startsWith("HTTP/1.1 101");
+        }
+
+        void send(String text) throws IOException {
+            byte[] payload = text.getBytes(StandardCharsets.UTF_8);
+            assertThat(payload.length).isLessThan(126);
+            ByteArrayOutputStream frame = new ByteArrayOutputStream();
+            frame.write(0x81);
+            frame.write(0x80 | payload.length);
+            frame.writeBytes(new byte[4]); // a mask that changes nothing
+            frame.writeBytes(payload);
+            socket.getOutputStream().write(frame.toByteArray());
+        }
+
+        /** The payload of the next short text frame. */
+        String awaitText() throws IOException {
+            while (true) {
+                int opcode = in.readUnsignedByte() & 0xf;
+                byte[] payload = in.readNBytes(in.readUnsignedByte());
+                if (opcode == 1) {
+                    return new String(payload, StandardCharsets.UTF_8);
+                }
+            }
+        }
+
+        void awaitEnd() throws IOException {
+            byte[] rest = in.readAllBytes();
+            assertThat(rest.length).as("pings").isPositive();
+        }
+
+        @Override
+        public void close() throws IOException {
+            socket.close();
+        }
+    }
+
+    @Test
     void execsAreListedAndKilled() throws Exception {
         try (ExecClient client = stream()) {
             client.send("{\"type\":\"start\",\"cmd\":\"sleep\",\"args\":[\"61\"],\"pty\":{\"cols\":80,\"rows\":24}}");
@@ -239,6 +343,12 @@ final class ExecTest {
                 "{\"type\":\"start\",\"cmd\":\"sh\",\"pty\":{\"cols\":0,\"rows\":1}}",
                 "{\"type\":\"start\",\"cmd\":\"sh\",\"timeout_sec\":-1}",
                 "{\"type\":\"start\",\"cmd\":\"a\\u0000b\"}",
+                "{\"type\":\"start\",\"cmd\":\"sh\",\"args\":[null]}",
+                "{\"type\":\"start\",\"cmd\":\"sh\",\"args\":\"x\"}",
+                "{\"type\":\"start\",\"cmd\":\"sh\",\"env\":{\"A=B\":\"x\"}}",
+                "{\"type\":\"start\",\"cmd\":\"sh\",\"pty\":true}",
+                "{\"type\":\"start\",\"cmd\":\"" + "x".repeat(100_000) + "\"}",
+                "{\"type\":\"attach\",\"exec_id\":\"ex00000000000000000000\",\"after_seq\":1.5}",
                 "{\"type\":\"attach\",\"exec_id\":\"ex00000000000000000000\",\"after_seq\":-1}")) {
             try (ExecClient client = stream()) {
                 client.send(message);
@@ -255,7 +365,18 @@ final class ExecTest {
         }
         for (String message : List.of(
                 "{\"type\":\"start\",\"cmd\":\"sh\"}",
+                "{",
+                "{\"type\":7}",
+                "{\"type\":\"attach\",\"exec_id\":\"ex00000000000000000000\"}",
                 "{\"type\":\"stdin\"}",
+                "{\"type\":\"stdin\",\"data\":7,\"encoding\":{}}",
+                "{\"type\":\"stdin\",\"data\":\"\\ud800\"}",
+                "{\"type\":\"signal\"}",
+                "{\"type\":\"signal\",\"signal\":0}",
+                "{\"type\":\"signal\",\"signal\":65}",
+                "{\"type\":\"signal\",\"signal\":[]}",
+                "{\"type\":\"resize\",\"cols\":80,\"rows\":100000}",
+                "{\"type\":\"stop it\"}",
                 "{\"type\":\"stdin\",\"data\":\"%\",\"encoding\":\"base64\"}",
                 "{\"type\":\"stdin\",\"data\":\"x\",\"encoding\":\"rot13\"}",
                 "{\"type\":\"signal\",\"signal\":\"SIGNONSENSE\"}",
@@ -265,7 +386,12 @@ final class ExecTest {
                 client.next();
                 client.send(message);
                 assertThat(client.next()).as(message).containsEntry("code", "invalid_request");
+                assertThat(client.closeStatus()).as(message).isEqualTo(1000);
             }
+        }
+        try (ExecClient client = stream()) {
+            client.sendBinary(new byte[] {1});
+            assertThat(client.closeStatus()).isEqualTo(1008);
         }
     }
 

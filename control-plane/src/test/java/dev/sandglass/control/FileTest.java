@@ -197,6 +197,35 @@ final class FileTest {
     }
 
     @Test
+    void aPathThatIsNoTextIsNotReplacedByAnother() throws IOException {
+        byte[] body = multipart(List.of(List.of("path", "", "/b\u00ffd"), List.of("file", "x", "y")))
+                .getBytes(StandardCharsets.ISO_8859_1);
+        for (String path : List.of("/write", "/stream/write")) {
+            assertThat(api.with("Content-Type", "multipart/form-data; boundary=B")
+                            .send("POST", files + path, BodyPublishers.ofByteArray(body))
+                            .status())
+                    .isEqualTo(400);
+        }
+        try (var entries = Files.list(inside)) {
+            assertThat(entries.map(Path::toString)).noneMatch(name -> name.contains("\uFFFD"));
+        }
+    }
+
+    @Test
+    void aFewBytesGoOnTheirWayAtOnce() throws Exception {
+        try (Socket socket = new Socket(api.url().getHost(), api.url().getPort())) {
+            String request = "PUT " + files + "/stream?path=/slowly HTTP/1.1\r\nHost: x\r\nX-API-Key: " + keyOf()
+                    + "\r\nContent-Length: 1000000\r\n\r\nabc";
+            socket.getOutputStream().write(request.getBytes(StandardCharsets.US_ASCII));
+            socket.getOutputStream().flush();
+            Awaitility.await()
+                    .untilAsserted(() -> assertThat(test.agent.written.get()).isEqualTo(3));
+        }
+        Awaitility.await().untilAsserted(() -> assertThat(leftovers()).isZero());
+        assertThat(inside.resolve("slowly")).doesNotExist();
+    }
+
+    @Test
     void aBrokenUploadLeavesTheOldFileWhole() throws Exception {
         Files.writeString(inside.resolve("precious"), "old");
         try (Socket socket = new Socket(api.url().getHost(), api.url().getPort())) {
@@ -270,6 +299,18 @@ final class FileTest {
         Api.Answer outside = api.with("Range", "bytes=10-").post(files + "/stream/read", "{\"path\":\"/range\"}");
         assertThat(outside.status()).isEqualTo(416);
         assertThat(outside.header("Content-Range")).isEqualTo("bytes */10");
+        Api.Answer bad = api.with("Range", "bytes=x").post(files + "/stream/read", "{\"path\":\"/range\"}");
+        assertThat(bad.status()).isEqualTo(416);
+        assertThat(bad.code()).isEqualTo("invalid_request");
+        Api.Answer conditional = api.with("Range", "bytes=2-4")
+                .with("If-Range", "\"of an answer we never gave\"")
+                .post(files + "/stream/read", "{\"path\":\"/range\"}");
+        assertThat(conditional.status()).isEqualTo(200);
+        assertThat(api.with("Range", "bytes=2-4")
+                        .post(files + "/read", "{\"path\":\"/range\"}")
+                        .body())
+                .as("only the stream knows ranges")
+                .isEqualTo("0123456789");
         assertThat(api.post(files + "/stream/read", "{\"path\":\"/range\"}").body())
                 .isEqualTo("0123456789");
     }

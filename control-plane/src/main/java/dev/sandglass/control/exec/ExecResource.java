@@ -36,6 +36,9 @@ public final class ExecResource {
     /** Of the agent's answer, beside the command's own time: killing it, draining its output, sending it. */
     private static final Duration SLACK = Duration.ofSeconds(30);
 
+    /** Of each stream; what is longer was cut by the agent. */
+    private static final int KEPT_BYTES = 8 << 20;
+
     private static final Duration SHORT_CALL = Duration.ofSeconds(10);
 
     record OneShot(
@@ -114,9 +117,8 @@ public final class ExecResource {
     private static Result result(Sandboxes.Running sandbox, ExecSpec spec, ExecResponse ended) {
         byte[] stdout = ended.getStdout().toByteArray();
         byte[] stderr = ended.getStderr().toByteArray();
-        // An output that was cut may end within a character, and is text all the same.
-        Optional<String> outText = text(stdout, ended.getTruncated());
-        Optional<String> errText = text(stderr, ended.getTruncated());
+        Optional<String> outText = text(stdout);
+        Optional<String> errText = text(stderr);
         boolean isText = outText.isPresent() && errText.isPresent();
         Base64.Encoder base64 = Base64.getEncoder();
         return new Result(
@@ -133,8 +135,10 @@ public final class ExecResource {
                 isText ? "utf-8" : "base64");
     }
 
-    private static Optional<String> text(byte[] bytes, boolean truncated) {
-        return Utf8.decode(bytes, truncated ? bytes.length - Utf8.unfinishedTail(bytes) : bytes.length);
+    /** An output that was cut may end within a character, and is text all the same. */
+    private static Optional<String> text(byte[] bytes) {
+        boolean mayBeCut = bytes.length >= KEPT_BYTES;
+        return Utf8.decode(bytes, mayBeCut ? bytes.length - Utf8.unfinishedTail(bytes) : bytes.length);
     }
 
     private Reply list(HttpRequest request) {

@@ -48,19 +48,29 @@ import org.slf4j.LoggerFactory;
  * One WebSocket, one exec. Two virtual threads carry it, and each has at most a handful of messages in hand:
  *
  * <pre>
- *   WebSocket ──▶ mailbox (16 messages) ──▶ input thread ──▶ gRPC request stream, which blocks while the guest is slow
+ *   WebSocket ──▶ mailbox (256 Ki characters) ──▶ input thread ──▶ gRPC request stream, which blocks while the guest is slow
  *   WebSocket ◀── output thread, which waits until each message is on its way ◀── gRPC response stream
  * </pre>
  *
  * A full mailbox is not read into, and a message that is not on its way keeps the next one from being asked for: so a
  * slow reader slows the process down and nothing grows. When the WebSocket goes, the gRPC stream is cancelled, which
  * detaches from the process and leaves it running. Public because Jetty calls it.
+ *
+ * <p>Three pings without an answer say that a reader is gone. One that is slow, or kept waiting because the process does
+ * not read, cannot answer and is not judged: should its machine be gone, TCP says so within a quarter of an hour.
  */
 public final class ExecSocket implements Session.Listener {
     private static final Logger log = LoggerFactory.getLogger(ExecSocket.class);
-    private static final int MAILBOX_MAX = 16;
+    private static final int MAILBOX_MAX = 64;
+    /** So much input may wait for a process that does not read, and a stop still gets through. */
+    private static final int MAILBOX_CHARACTERS_MAX = 256 << 10;
+
+    private static final int STOP_CHARACTERS_MAX = 64; // a longer message is no stop, and not looked into ahead
     private static final int STDIN_BYTES_MAX = 60 << 10; // a chunk on the way to the guest holds 64 KiB
-    private static final Duration SILENCE_MAX = Duration.ofSeconds(70); // three pings unanswered
+    private static final int PINGS_UNANSWERED_MAX = 3;
+    /** For the last of the output to be read and the close to be answered. */
+    private static final Duration CLOSING_MAX = Duration.ofMinutes(10);
+
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
     private static final int TIMEOUT_SEC_MAX = 30 * 24 * 3600;
     private static final int NORMAL = 1000;
@@ -105,13 +115,14 @@ public final class ExecSocket implements Session.Listener {
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     private final ArrayDeque<String> mailbox = new ArrayDeque<>(MAILBOX_MAX); // guarded by lock
+    private int waitingCharacters; // in the mailbox; guarded by lock
     private boolean demandOwed; // guarded by lock
     private boolean ended; // guarded by lock
 
     private volatile @Nullable Session session;
     private volatile @Nullable BlockingClientCall<ExecStreamRequest, ExecStreamResponse> call;
     private volatile String execId = "";
-    private volatile long lastHeard = System.nanoTime();
+    private volatile int pingsUnanswered;
     private volatile boolean sending;
 
     ExecSocket(
@@ -138,12 +149,18 @@ public final class ExecSocket implements Session.Listener {
 
     @Override
     public void onWebSocketText(String message) {
-        lastHeard = System.nanoTime();
+        pingsUnanswered = 0;
+        if (isStopOfRunning(message)) {
+            Thread.ofVirtual().name("exec-stop-" + sandbox.id()).start(this::stopAhead);
+            demand();
+            return;
+        }
         boolean more;
         lock.lock();
         try {
             mailbox.add(message);
-            more = mailbox.size() < MAILBOX_MAX;
+            waitingCharacters += message.length();
+            more = mailbox.size() < MAILBOX_MAX && waitingCharacters < MAILBOX_CHARACTERS_MAX;
             demandOwed = !more;
             changed.signalAll();
         } finally {
@@ -154,6 +171,22 @@ public final class ExecSocket implements Session.Listener {
         }
     }
 
+    /** It does not wait behind input that the process never reads. */
+    private boolean isStopOfRunning(String message) {
+        if (execId.isEmpty() || message.length() > STOP_CHARACTERS_MAX || !message.contains("stop")) {
+            return false;
+        }
+        try {
+            return "stop".equals(parse(message).type());
+        } catch (PlatformException nonsense) {
+            return false; // said when its turn comes
+        }
+    }
+
+    private static Received parse(String message) {
+        return Json.read(message.getBytes(StandardCharsets.UTF_8), Received.class);
+    }
+
     @Override
     public void onWebSocketBinary(ByteBuffer payload, Callback callback) {
         callback.succeed();
@@ -162,7 +195,7 @@ public final class ExecSocket implements Session.Listener {
 
     @Override
     public void onWebSocketPong(ByteBuffer payload) {
-        lastHeard = System.nanoTime();
+        pingsUnanswered = 0;
         demand();
     }
 
@@ -187,18 +220,24 @@ public final class ExecSocket implements Session.Listener {
 
     // ---- keeping alive, ending
 
-    /** Called every few seconds. */
+    /** Called every few seconds, by one thread. */
     void ping() {
         Session current = session;
-        if (current == null || sending || isInputFull()) {
-            return; // a reader that is slow, or kept waiting by the process, is not gone
+        if (current == null) {
+            return;
         }
-        if (System.nanoTime() - lastHeard > SILENCE_MAX.toNanos()) {
+        if (sending || isInputFull()) {
+            pingsUnanswered = 0; // it could not answer
+            return;
+        }
+        int unanswered = pingsUnanswered;
+        if (unanswered >= PINGS_UNANSWERED_MAX) {
             log.atDebug().addKeyValue("sandbox", sandbox.id()).log("an exec stream's reader is gone");
             current.disconnect();
             leave();
             return;
         }
+        pingsUnanswered = unanswered + 1;
         current.sendPing(ByteBuffer.allocate(0), Callback.NOOP);
     }
 
@@ -234,6 +273,7 @@ public final class ExecSocket implements Session.Listener {
         }
         Session opened = session;
         if (opened != null && opened.isOpen()) {
+            opened.setIdleTimeout(CLOSING_MAX);
             opened.close(status, reason, Callback.NOOP);
         }
         onEnd.accept(this, sandbox);
@@ -249,7 +289,7 @@ public final class ExecSocket implements Session.Listener {
     private void carryInput() {
         try {
             for (Optional<String> text = next(); text.isPresent(); text = next()) {
-                Received message = Json.read(text.get().getBytes(StandardCharsets.UTF_8), Received.class);
+                Received message = parse(text.get());
                 BlockingClientCall<ExecStreamRequest, ExecStreamResponse> current = call;
                 if (current == null) {
                     begin(message);
@@ -283,6 +323,7 @@ public final class ExecSocket implements Session.Listener {
                 return Optional.empty();
             }
             message = mailbox.remove();
+            waitingCharacters -= message.length();
             demand = demandOwed;
             demandOwed = false;
         } finally {
@@ -369,7 +410,7 @@ public final class ExecSocket implements Session.Listener {
             }
             case "signal" ->
                 to.write(request.setSignal(Signals.number(message.signal())).build());
-            case "stop" -> stop(to);
+            case "stop" -> to.write(request.setStop(Empty.getDefaultInstance()).build());
             default -> throw invalid("A message's type must be one of stdin, stdin_close, resize, signal, stop.");
         }
     }
@@ -392,20 +433,19 @@ public final class ExecSocket implements Session.Listener {
         };
     }
 
-    /** By a call of its own where possible, which nothing that waits in the stream holds up. */
-    private void stop(BlockingClientCall<ExecStreamRequest, ExecStreamResponse> to)
-            throws StatusException, InterruptedException {
-        if (execId.isEmpty()) {
-            to.write(ExecStreamRequest.newBuilder()
-                    .setStop(Empty.getDefaultInstance())
-                    .build());
-            return;
-        }
+    /** By a call of its own, which nothing that waits in the stream holds up. */
+    private void stopAhead() {
         KillExecRequest which = KillExecRequest.newBuilder()
                 .setSandboxId(sandbox.id().value())
                 .setExecId(execId)
                 .build();
-        sandbox.call(KILL_LIMIT, agent -> agent.killExec(which));
+        try {
+            sandbox.call(KILL_LIMIT, agent -> agent.killExec(which));
+        } catch (PlatformException e) {
+            if (e.code() != ErrorCode.NOT_FOUND) { // it has just ended: the exit is under way
+                fail(e);
+            }
+        }
     }
 
     // ---- process to client

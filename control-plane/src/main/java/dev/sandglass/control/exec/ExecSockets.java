@@ -7,21 +7,20 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** The exec streams that are open: pings them, and leaves them when the server stops; their processes go on. */
 public final class ExecSockets implements AutoCloseable {
-    private static final Duration PING_EVERY = Duration.ofSeconds(20);
+    private static final Logger log = LoggerFactory.getLogger(ExecSockets.class);
 
     private final Sandboxes sandboxes;
     private final Set<ExecSocket> open = ConcurrentHashMap.newKeySet();
     private final ScheduledExecutorService pinger = Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("exec-ping").factory());
 
-    public ExecSockets(Sandboxes sandboxes) {
-        this(sandboxes, PING_EVERY);
-    }
-
-    ExecSockets(Sandboxes sandboxes, Duration pingEvery) {
+    /** @param pingEvery three of them without an answer, and a reader is taken for gone */
+    public ExecSockets(Sandboxes sandboxes, Duration pingEvery) {
         this.sandboxes = sandboxes;
         long period = pingEvery.toMillis();
         var _ = pinger.scheduleWithFixedDelay(this::ping, period, period, TimeUnit.MILLISECONDS);
@@ -39,8 +38,12 @@ public final class ExecSockets implements AutoCloseable {
 
     private void ping() {
         open.forEach(socket -> {
-            sandboxes.used(socket.sandbox());
-            socket.ping();
+            try {
+                sandboxes.used(socket.sandbox());
+                socket.ping();
+            } catch (RuntimeException e) {
+                log.warn("an exec stream could not be pinged", e); // the others are, and this one the next time
+            }
         });
     }
 

@@ -1,21 +1,26 @@
 package dev.sandglass.control.file;
 
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** One range of bytes of a file, both ends included (RFC 9110, 14.2). */
 record ByteRange(long first, long last) {
-    private static final Pattern SINGLE = Pattern.compile("bytes=([0-9]{0,18})-([0-9]{0,18})");
+    private static final String UNIT = "bytes=";
+    private static final Pattern SINGLE = Pattern.compile("([0-9]+)-([0-9]*)|-([0-9]+)");
+    private static final int DIGITS_MAX = 18; // more is beyond any file
 
     /** What a Range header means for a file. */
     sealed interface Wanted {
-        /** No range, several, or one that is not understood: all of it, as the RFC allows. */
+        /** No range, several, or another unit than bytes: all of it, as the RFC allows. */
         record All() implements Wanted {}
 
         record Part(ByteRange range) implements Wanted {}
 
-        /** Nothing of it is in the file. */
+        /** Nothing of it is in the file, or it is no range at all. */
         record Outside() implements Wanted {}
     }
 
@@ -24,25 +29,38 @@ record ByteRange(long first, long last) {
     }
 
     static Wanted of(Optional<String> header, long size) {
-        Optional<Matcher> matcher =
-                header.map(text -> SINGLE.matcher(text.strip())).filter(Matcher::matches);
-        if (matcher.isEmpty()) {
+        if (header.isEmpty() || !header.get().strip().toLowerCase(Locale.ROOT).startsWith(UNIT)) {
             return new Wanted.All();
         }
-        String from = matcher.get().group(1);
-        String to = matcher.get().group(2);
-        if (from.isEmpty() && to.isEmpty()) {
+        List<String> ranges = Arrays.stream(
+                        header.get().strip().substring(UNIT.length()).split(",", -1))
+                .map(String::strip)
+                .filter(range -> !range.isEmpty())
+                .toList();
+        if (ranges.isEmpty()
+                || !ranges.stream().allMatch(range -> SINGLE.matcher(range).matches())) {
+            return new Wanted.Outside();
+        }
+        Matcher one = SINGLE.matcher(ranges.getFirst());
+        if (ranges.size() > 1 || !one.matches()) {
             return new Wanted.All();
         }
-        if (from.isEmpty()) {
-            long count = Math.min(Long.parseLong(to), size);
-            return count == 0 ? new Wanted.Outside() : new Wanted.Part(new ByteRange(size - count, size - 1));
-        }
-        long first = Long.parseLong(from);
-        long last = to.isEmpty() ? size - 1 : Math.min(Long.parseLong(to), size - 1);
-        if (!to.isEmpty() && Long.parseLong(to) < first) {
-            return new Wanted.All();
-        }
-        return first >= size ? new Wanted.Outside() : new Wanted.Part(new ByteRange(first, last));
+        return one.group(3) == null ? between(one.group(1), one.group(2), size) : lastBytes(number(one.group(3)), size);
+    }
+
+    private static Wanted between(String from, String to, long size) {
+        long first = number(from);
+        long last = to.isEmpty() ? size - 1 : Math.min(number(to), size - 1);
+        return first <= last ? new Wanted.Part(new ByteRange(first, last)) : new Wanted.Outside();
+    }
+
+    private static Wanted lastBytes(long count, long size) {
+        long kept = Math.min(count, size);
+        return kept == 0 ? new Wanted.Outside() : new Wanted.Part(new ByteRange(size - kept, size - 1));
+    }
+
+    private static long number(String digits) {
+        String significant = digits.replaceFirst("^0+(?=.)", "");
+        return significant.length() > DIGITS_MAX ? Long.MAX_VALUE : Long.parseLong(significant);
     }
 }

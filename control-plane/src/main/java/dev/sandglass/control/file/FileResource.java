@@ -18,7 +18,6 @@ import dev.sandglass.control.sandbox.Sandboxes;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -131,7 +130,7 @@ public final class FileResource {
             throw invalid("The part 'path' comes twice.");
         }
         byte[] text = part.content().readNBytes(PATH_PART_BYTES_MAX);
-        return Paths.require("path", new String(text, StandardCharsets.UTF_8));
+        return Paths.require("path", Multipart.utf8(text, 0, text.length));
     }
 
     private static void requireFew(List<Spooled> files) {
@@ -235,24 +234,22 @@ public final class FileResource {
     }
 
     private Reply streamRead(HttpRequest request) throws IOException {
-        return download(request, request.header("Range"));
+        // A condition that we have given nobody the means for does not hold: then all of it is wanted.
+        return download(request, request.header("If-Range").isPresent() ? Optional.empty() : request.header("Range"));
     }
 
     private Reply download(HttpRequest request, Optional<String> range) throws IOException {
         Sandboxes.Running sandbox = sandbox(request);
         String path = Paths.require("path", request.json(PathBody.class).path());
         if (range.isEmpty()) {
-            Download download = new Download(sandbox, path, 0, 0);
-            long size = regularSize(download);
-            return stream(sandbox, download, 200, size, Map.of("Accept-Ranges", "bytes"));
+            return whole(sandbox, path);
         }
         long size;
         try (Download probe = new Download(sandbox, path, 0, 1)) {
             size = regularSize(probe);
         }
         return switch (ByteRange.of(range, size)) {
-            case ByteRange.Wanted.All all ->
-                stream(sandbox, new Download(sandbox, path, 0, 0), 200, size, Map.of("Accept-Ranges", "bytes"));
+            case ByteRange.Wanted.All all -> whole(sandbox, path);
             case ByteRange.Wanted.Part part ->
                 stream(
                         sandbox,
@@ -275,6 +272,15 @@ public final class FileResource {
         };
     }
 
+    private Reply whole(Sandboxes.Running sandbox, String path) {
+        Download download = new Download(sandbox, path, 0, 0);
+        long size = regularSize(download);
+        if (size == 0 && download.hasContent()) {
+            return stream(sandbox, download, 200, Map.of(), download::transferAll);
+        }
+        return stream(sandbox, download, 200, size, Map.of("Accept-Ranges", "bytes"));
+    }
+
     private static long regularSize(Download download) {
         FileInfo info = download.info();
         if (!info.getType().equals("file")) {
@@ -287,11 +293,22 @@ public final class FileResource {
     private Reply stream(
             Sandboxes.Running sandbox, Download download, int status, long length, Map<String, String> more) {
         Map<String, String> headers = new HashMap<>(more);
-        headers.put("Content-Type", OCTETS);
         headers.put("Content-Length", Long.toString(length));
+        return stream(sandbox, download, status, headers, out -> download.transfer(out, length));
+    }
+
+    @FunctionalInterface
+    private interface Transfer {
+        void to(OutputStream out) throws IOException;
+    }
+
+    private Reply stream(
+            Sandboxes.Running sandbox, Download download, int status, Map<String, String> more, Transfer transfer) {
+        Map<String, String> headers = new HashMap<>(more);
+        headers.put("Content-Type", OCTETS);
         return new Reply.Stream(status, headers, out -> {
             try (download) {
-                download.transfer(out, length);
+                transfer.to(out);
             } finally {
                 sandboxes.used(sandbox.id());
             }

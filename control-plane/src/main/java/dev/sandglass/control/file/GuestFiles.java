@@ -20,6 +20,7 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 
 /** Reads and writes one file of a sandbox as a stream. Each step that makes no progress has a limit; the whole has none. */
 final class GuestFiles {
@@ -51,13 +52,26 @@ final class GuestFiles {
         void transfer(InputStream data) throws IOException {
             while (true) {
                 byte[] chunk = new byte[CHUNK_BYTES]; // handed over as it is, so each time a new one
-                int length = data.readNBytes(chunk, 0, chunk.length);
-                if (length == 0) {
+                int length = readWhatIsThere(data, chunk);
+                if (length < 0) {
                     return;
                 }
                 ByteString bytes = UnsafeByteOperations.unsafeWrap(chunk, 0, length);
                 write(WriteFileRequest.newBuilder().setData(bytes).build());
             }
+        }
+
+        /** At least a byte and then what does not have to be waited for: a slow sender is seen to go on. */
+        private static int readWhatIsThere(InputStream data, byte[] chunk) throws IOException {
+            int length = data.read(chunk);
+            while (length > 0 && length < chunk.length && data.available() > 0) {
+                int more = data.read(chunk, length, chunk.length - length);
+                if (more < 0) {
+                    break;
+                }
+                length += more;
+            }
+            return length;
         }
 
         /** Returns when the file is in place. */
@@ -96,6 +110,7 @@ final class GuestFiles {
         private final Sandboxes.Running sandbox;
         private final BlockingClientCall<?, ReadFileResponse> call;
         private final FileInfo info;
+        private ByteString ahead = ByteString.EMPTY;
 
         /** {@code length} 0: to the end. */
         Download(Sandboxes.Running sandbox, String path, long offset, long length) {
@@ -107,7 +122,7 @@ final class GuestFiles {
                     .setLength(length)
                     .build();
             call = sandbox.open(agent -> agent.streamReadFile(request));
-            ReadFileResponse first = step(sandbox, () -> call.read(STALL_SECONDS, TimeUnit.SECONDS));
+            ReadFileResponse first = next();
             if (first == null || !first.hasInfo()) {
                 close();
                 throw new PlatformException(ErrorCode.AGENT_ERROR, "The sandbox's host did not describe the file.");
@@ -119,11 +134,23 @@ final class GuestFiles {
             return info;
         }
 
+        /** Of a file that says it has no bytes: whether it has some all the same, as those in /proc do. */
+        boolean hasContent() {
+            while (ahead.isEmpty()) {
+                ReadFileResponse response = next();
+                if (response == null) {
+                    return false;
+                }
+                ahead = response.getData();
+            }
+            return true;
+        }
+
         /** Exactly {@code expected} bytes, or an IOException: a file that got shorter must not look whole. */
         void transfer(OutputStream out, long expected) throws IOException {
             long left = expected;
             while (left > 0) {
-                ReadFileResponse response = step(sandbox, () -> call.read(STALL_SECONDS, TimeUnit.SECONDS));
+                ReadFileResponse response = next();
                 if (response == null) {
                     throw new EOFException("the file ended " + left + " bytes early");
                 }
@@ -134,6 +161,18 @@ final class GuestFiles {
             }
         }
 
+        /** To the end of a file that does not know its size. */
+        void transferAll(OutputStream out) throws IOException {
+            ahead.writeTo(out);
+            for (ReadFileResponse response = next(); response != null; response = next()) {
+                response.getData().writeTo(out);
+            }
+        }
+
+        private @Nullable ReadFileResponse next() {
+            return step(sandbox, () -> call.read(STALL_SECONDS, TimeUnit.SECONDS));
+        }
+
         @Override
         public void close() {
             call.cancel("read as far as wanted", null);
@@ -141,11 +180,11 @@ final class GuestFiles {
     }
 
     @FunctionalInterface
-    private interface Step<T> {
+    private interface Step<T extends @Nullable Object> {
         T take() throws StatusException, InterruptedException, TimeoutException;
     }
 
-    private static <T> T step(Sandboxes.Running sandbox, Step<T> step) {
+    private static <T extends @Nullable Object> T step(Sandboxes.Running sandbox, Step<T> step) {
         try {
             return step.take();
         } catch (StatusException e) {

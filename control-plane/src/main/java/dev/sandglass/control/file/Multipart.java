@@ -4,6 +4,8 @@ import static dev.sandglass.control.http.Texts.invalid;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -109,9 +111,8 @@ final class Multipart {
         List<String> lines = new ArrayList<>();
         int bytes = 0;
         while (true) {
-            StringBuilder line = new StringBuilder();
             int length = lineLength();
-            line.append(new String(buffer, position, length, StandardCharsets.UTF_8));
+            String line = utf8(buffer, position, length);
             position += length + 2;
             bytes += length + 2;
             if (bytes > HEADER_BYTES_MAX) {
@@ -120,7 +121,19 @@ final class Multipart {
             if (line.isEmpty()) {
                 return lines;
             }
-            lines.add(line.toString());
+            lines.add(line);
+        }
+    }
+
+    /** A name that is replaced by another one would be another file's. */
+    static String utf8(byte[] bytes, int offset, int length) {
+        try {
+            return StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(bytes, offset, length))
+                    .toString();
+        } catch (CharacterCodingException e) {
+            throw invalid("A part of the body has a name or path that is not UTF-8.");
         }
     }
 

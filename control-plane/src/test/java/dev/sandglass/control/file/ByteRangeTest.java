@@ -25,8 +25,24 @@ final class ByteRangeTest {
         assertThat(of("bytes=-30")).isEqualTo(part(0, 9));
         assertThat(of("bytes=10-")).isEqualTo(new Wanted.Outside());
         assertThat(of("bytes=-0")).isEqualTo(new Wanted.Outside());
-        for (String ignored : new String[] {"bytes=5-2", "bytes=-", "bytes=0-1,3-4", "lines=1-2", "bytes=x-y", ""}) {
+        assertThat(of("Bytes= 0-0 ")).isEqualTo(part(0, 0));
+        assertThat(of("bytes=00000000000000000000003-" + "9".repeat(30))).isEqualTo(part(3, 9));
+        assertThat(of("bytes=" + "9".repeat(30) + "-")).isEqualTo(new Wanted.Outside());
+        for (String ignored : new String[] {"bytes=0-1,3-4", "bytes=-1, 0-0 ,", "lines=1-2", "0-1", ""}) {
             assertThat(of(ignored)).as(ignored).isEqualTo(new Wanted.All());
+        }
+        for (String bad : new String[] {
+            "bytes=5-2",
+            "bytes=-",
+            "bytes=",
+            "bytes=x-y",
+            "bytes=1",
+            "bytes=1-2-3",
+            "bytes=0-1,x",
+            "bytes=--1",
+            "bytes=,"
+        }) {
+            assertThat(of(bad)).as(bad).isEqualTo(new Wanted.Outside());
         }
         assertThat(ByteRange.of(Optional.empty(), 10)).isEqualTo(new Wanted.All());
         assertThat(ByteRange.of(Optional.of("bytes=0-"), 0)).isEqualTo(new Wanted.Outside());

@@ -38,6 +38,10 @@ public final class ExecClient implements AutoCloseable {
         return this;
     }
 
+    public void sendBinary(byte[] bytes) {
+        socket.sendBinary(ByteBuffer.wrap(bytes), true).join();
+    }
+
     public String subprotocol() {
         return socket.getSubprotocol();
     }

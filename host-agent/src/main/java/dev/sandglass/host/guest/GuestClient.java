@@ -329,7 +329,7 @@ public final class GuestClient implements AutoCloseable {
                 .build();
         return start(Request.newBuilder().setReadFile(request).build(), Deadline.after(DISK), (connection, reply) -> {
             if (reply.getKindCase() != Reply.KindCase.FILE_INFO) {
-                throw GuestFailures.unexpected(reply);
+                throw GuestFailures.unexpected(reply, ErrorCode.NOT_FOUND);
             }
             return new FileRead(reply.getFileInfo(), new Download(pool, connection));
         });
@@ -345,7 +345,7 @@ public final class GuestClient implements AutoCloseable {
             Reply reply = first;
             for (; ; ) {
                 if (reply.getKindCase() != Reply.KindCase.ENTRIES) {
-                    throw GuestFailures.unexpected(reply);
+                    throw GuestFailures.unexpected(reply, ErrorCode.INVALID_REQUEST);
                 }
                 all.addAll(reply.getEntries().getEntriesList());
                 if (all.size() > DIRECTORY_ENTRIES_MAX) {

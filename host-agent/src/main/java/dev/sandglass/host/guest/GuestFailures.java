@@ -22,6 +22,13 @@ final class GuestFailures {
         return new PlatformException(ErrorCode.AGENT_ERROR, reason, failure);
     }
 
+    /** For an operation that needs a directory, or what would be in it, and only looks. */
+    static PlatformException unexpected(Reply reply, ErrorCode whereNoDirectoryIs) {
+        return reply.getFailure().getCode() == Failure.Code.NOT_DIRECTORY
+                ? new PlatformException(whereNoDirectoryIs, sentence(reply.getFailure()))
+                : unexpected(reply);
+    }
+
     /** For a reply that the protocol does not allow here. */
     static PlatformException unexpected(Reply reply) {
         if (reply.getKindCase() == Reply.KindCase.FAILURE) {
@@ -40,11 +47,11 @@ final class GuestFailures {
 
     private static ErrorCode codeOf(Failure failure) {
         return switch (failure.getCode()) {
-            case BAD_REQUEST, IS_DIRECTORY, NOT_DIRECTORY -> ErrorCode.INVALID_REQUEST;
+            case BAD_REQUEST, IS_DIRECTORY -> ErrorCode.INVALID_REQUEST;
             case NOT_FOUND -> ErrorCode.NOT_FOUND;
             case PERMISSION_DENIED -> ErrorCode.FORBIDDEN;
             case ALREADY_EXISTS -> ErrorCode.ALREADY_EXISTS;
-            case NOT_EMPTY, FROZEN -> ErrorCode.CONFLICT;
+            case NOT_DIRECTORY, NOT_EMPTY, FROZEN -> ErrorCode.CONFLICT;
             case DISK_FULL -> ErrorCode.DISK_FULL;
             case EXHAUSTED -> ErrorCode.QUOTA_EXCEEDED;
             case UNSUPPORTED -> ErrorCode.INCOMPATIBLE_SNAPSHOT;

@@ -32,10 +32,10 @@ final class Upload {
         boolean last = false;
         while (!last && !connection.hasNews()) {
             int n = read(data, chunk);
-            last = n < chunk.length;
+            last = n < 0;
             connection.send(Request.newBuilder()
                     .setData(Data.newBuilder()
-                            .setData(UnsafeByteOperations.unsafeWrap(chunk, 0, n))
+                            .setData(UnsafeByteOperations.unsafeWrap(chunk, 0, Math.max(0, n)))
                             .setLast(last))
                     .build());
         }
@@ -50,7 +50,7 @@ final class Upload {
     /** A caller whose data cannot be read is not to be mistaken for a guest that cannot be reached. */
     private static int read(InputStream data, byte[] chunk) {
         try {
-            return data.readNBytes(chunk, 0, chunk.length);
+            return data.read(chunk);
         } catch (IOException failure) {
             throw new PlatformException(
                     ErrorCode.INVALID_REQUEST, "The upload ended before the whole file had come.", failure);

@@ -480,6 +480,12 @@ class GuestClientTest {
         assertThat(codeOf(() -> guest.readFile("/dev/zero", 0, 0))).isEqualTo(ErrorCode.INVALID_REQUEST);
         assertThat(codeOf(() -> guest.readFile("/nowhere", 0, 0))).isEqualTo(ErrorCode.NOT_FOUND);
         assertThat(codeOf(() -> guest.listDirectory("/etc/passwd"))).isEqualTo(ErrorCode.INVALID_REQUEST);
+        assertThat(codeOf(() -> guest.listDirectory("/nowhere"))).isEqualTo(ErrorCode.NOT_FOUND);
+        assertThat(codeOf(() -> guest.readFile("/etc/passwd/below", 0, 0))).isEqualTo(ErrorCode.NOT_FOUND);
+        assertThat(codeOf(() -> guest.writeFile("/etc/passwd/below", 0, "", InputStream.nullInputStream())))
+                .isEqualTo(ErrorCode.CONFLICT);
+        assertThat(codeOf(() -> guest.makeDirectory("/etc/passwd/below"))).isEqualTo(ErrorCode.CONFLICT);
+        assertThat(codeOf(() -> guest.makeDirectory("/etc/passwd"))).isEqualTo(ErrorCode.CONFLICT);
     }
 
     /** A caller's data, which breaks off after some bytes. */
