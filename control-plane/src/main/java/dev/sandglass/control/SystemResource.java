@@ -7,33 +7,28 @@ import dev.sandglass.control.http.HttpRequest;
 import dev.sandglass.control.http.Reply;
 import dev.sandglass.control.http.Route;
 import dev.sandglass.control.observe.Telemetry;
-import java.io.IOException;
-import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 
-/** /healthz, /readyz, /metrics and /openapi.yaml. */
+/** /healthz, /readyz and /metrics. */
 final class SystemResource {
     private final Telemetry telemetry;
     private final BooleanSupplier databaseAnswers;
     private final BooleanSupplier hostAlive;
-    private final byte[] openApi;
 
     SystemResource(Telemetry telemetry, BooleanSupplier databaseAnswers, BooleanSupplier hostAlive) {
         this.telemetry = telemetry;
         this.databaseAnswers = databaseAnswers;
         this.hostAlive = hostAlive;
-        this.openApi = openApi();
     }
 
     List<Route> routes() {
         return List.of(
                 Route.of("GET", "/healthz", Access.OPEN, request -> Reply.ok(Map.of("status", "ok"))),
                 Route.of("GET", "/readyz", Access.OPEN, this::ready),
-                Route.of("GET", "/metrics", Access.OPEN, this::metrics),
-                Route.of("GET", "/openapi.yaml", Access.OPEN, this::document));
+                Route.of("GET", "/metrics", Access.OPEN, this::metrics));
     }
 
     private Reply ready(HttpRequest request) {
@@ -55,20 +50,5 @@ final class SystemResource {
                 200,
                 telemetry.scrape().getBytes(StandardCharsets.UTF_8),
                 Map.of("Content-Type", "text/plain; version=0.0.4; charset=utf-8"));
-    }
-
-    private Reply document(HttpRequest request) {
-        return new Reply.Bytes(200, openApi, Map.of("Content-Type", "application/yaml; charset=utf-8"));
-    }
-
-    private static byte[] openApi() {
-        try (InputStream in = SystemResource.class.getResourceAsStream("/dev/sandglass/contract/openapi.yaml")) {
-            if (in == null) {
-                throw new IllegalStateException("openapi.yaml is not on the class path");
-            }
-            return in.readAllBytes();
-        } catch (IOException e) {
-            throw new IllegalStateException("read openapi.yaml", e);
-        }
     }
 }

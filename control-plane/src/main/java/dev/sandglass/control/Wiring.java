@@ -24,6 +24,7 @@ import dev.sandglass.control.http.WebServer;
 import dev.sandglass.control.idempotency.StoredAnswers;
 import dev.sandglass.control.oauth.OauthFeature;
 import dev.sandglass.control.observe.Telemetry;
+import dev.sandglass.control.page.DocumentResource;
 import dev.sandglass.control.sandbox.SandboxFeature;
 import dev.sandglass.control.snapshot.SnapshotFeature;
 import java.net.InetSocketAddress;
@@ -108,6 +109,7 @@ final class Wiring implements AutoCloseable {
             routes.addAll(execs.routes());
             routes.addAll(files.routes());
             routes.addAll(system.routes());
+            routes.addAll(DocumentResource.routes());
             progress.step("starting the API");
             server = own(WebServer.start(
                     configuration.listen(),

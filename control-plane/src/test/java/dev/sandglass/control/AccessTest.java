@@ -222,6 +222,8 @@ final class AccessTest {
             "GET /readyz",
             "GET /metrics",
             "GET /openapi.yaml",
+            "GET /docs",
+            "GET /docs/{file}",
             "GET /v1/auth/oauth/{provider}", // OauthTest
             "GET /v1/auth/oauth/{provider}/callback",
             "GET /auth/{provider}/callback",
