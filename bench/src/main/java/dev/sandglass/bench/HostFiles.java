@@ -23,6 +23,7 @@ import java.util.stream.Stream;
  */
 record HostFiles(Path home) {
     private static final Pattern MACHINE = Pattern.compile("\"(vm[0-9a-z]{20})\"");
+    private static final Pattern GUEST_TOKEN = Pattern.compile("\"guestToken\"\\s*:\\s*\"([0-9a-f]{64})\"");
     private static final int TROUBLES_MAX = 20;
 
     /** Allocated blocks of everything that is a sandbox's, hard links as if they were its alone. */
@@ -36,9 +37,17 @@ record HostFiles(Path home) {
 
     /** By which a running sandbox's processes are found. Empty for one that does not run or cannot be seen. */
     Optional<String> machine(String sandbox) {
+        return findInLedger(sandbox, MACHINE);
+    }
+
+    /** What the guest of a running sandbox accepts, in hexadecimal digits. */
+    Optional<String> guestToken(String sandbox) {
+        return findInLedger(sandbox, GUEST_TOKEN);
+    }
+
+    private Optional<String> findInLedger(String sandbox, Pattern wanted) {
         try {
-            Matcher matcher =
-                    MACHINE.matcher(Files.readString(directory(sandbox).resolve("ledger.json")));
+            Matcher matcher = wanted.matcher(Files.readString(directory(sandbox).resolve("ledger.json")));
             return matcher.find() ? Optional.of(matcher.group(1)) : Optional.empty();
         } catch (IOException e) {
             return Optional.empty();

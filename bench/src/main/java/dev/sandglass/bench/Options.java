@@ -15,8 +15,8 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "sandglass bench",
         description = {
-            "Measure Sandglass on this machine: create, exec, pause, resume, snapshots, memory and disk, each beside its",
-            "promise; podman with runc and a cold boot in the same run.",
+            "Measure Sandglass on this machine: create, exec, pause, resume, snapshots, terminals, files, memory and disk,",
+            "each beside its promise; podman with runc, a cold boot and plain copies in the same run.",
             "Uses the running server, or starts an installation of its own in a temporary home and removes it again."
         },
         mixinStandardHelpOptions = true,

@@ -15,6 +15,8 @@ enum Part {
     MEMORY,
     PAUSE,
     SNAPSHOT,
+    STREAM,
+    FILES,
     DISK,
     SOAK;
 

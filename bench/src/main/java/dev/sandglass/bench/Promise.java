@@ -17,6 +17,9 @@ record Promise(String text, String measured, Verdict verdict) {
     private static final Duration BURST = Duration.ofSeconds(30);
     private static final Duration BURST_TAIL = Duration.ofSeconds(3);
     private static final Duration LARGE_EXTRA = Duration.ofMillis(20);
+    private static final Duration REST_EXTRA = Duration.ofMillis(4);
+    private static final Duration ECHO_EXTRA = Duration.ofMillis(5);
+    private static final double COPY_SHARE = 0.7;
     private static final double TENTH_TIMES_SECOND = 1.2;
     private static final long PSS_BYTES = 50_000_000;
     private static final long DISK_AFTER_CREATE_BYTES = 6_000_000;
@@ -47,6 +50,16 @@ record Promise(String text, String measured, Verdict verdict) {
         promises.add(tenthPause(samples));
         promises.add(median("resume → output of echo, from disk, p50 ≤ 350 ms", samples, Subject.RESUME_ECHO, 350));
         promises.add(median("a snapshot stops its sandbox, p50 ≤ 60 ms", samples, Subject.SNAPSHOT_STOP, 60));
+        promises.add(
+                extra("exec through REST ≤ 4 ms more", samples, Subject.EXEC_REST, Subject.EXEC_GUEST, REST_EXTRA));
+        promises.add(extra(
+                "a key's echo through the WebSocket ≤ 5 ms more",
+                samples,
+                Subject.ECHO_WEBSOCKET,
+                Subject.ECHO_GUEST,
+                ECHO_EXTRA));
+        promises.add(share("upload ≥ 70 % of a plain TCP copy", samples, Subject.UPLOAD, Subject.UPLOAD_PLAIN));
+        promises.add(share("download ≥ 70 % of a plain TCP copy", samples, Subject.DOWNLOAD, Subject.DOWNLOAD_PLAIN));
         promises.add(of("disk of a sandbox paused after create ≤ 6 MB", outcome.disk(), Promise::diskAfterCreate));
         promises.add(of("disk of each MB changed ≤ 1.1 MB", outcome.disk(), Promise::diskPerMegabyte));
         promises.add(of("PSS of an idle clone ≤ 50 MB each", outcome.memory(), Promise::lightEnough));
@@ -116,14 +129,24 @@ record Promise(String text, String measured, Verdict verdict) {
     }
 
     private static Promise largeGuest(Samples samples) {
-        return of(
-                "pause of a 4 GiB guest at most 20 ms more",
-                Pair.of(samples, Subject.PAUSE, Subject.PAUSE_LARGE),
-                pair -> {
-                    Duration extra = pair.other().median().minus(pair.one().median());
-                    return new Finding(
-                            (extra.isNegative() ? "-" : "+") + Units.time(extra.abs()), within(extra, LARGE_EXTRA));
-                });
+        return extra(
+                "pause of a 4 GiB guest at most 20 ms more", samples, Subject.PAUSE_LARGE, Subject.PAUSE, LARGE_EXTRA);
+    }
+
+    /** How much longer the median of one is than that of what it is held against. */
+    private static Promise extra(String text, Samples samples, Subject one, Subject basis, Duration limit) {
+        return of(text, Pair.of(samples, one, basis), pair -> {
+            Duration extra = pair.one().median().minus(pair.other().median());
+            return new Finding((extra.isNegative() ? "-" : "+") + Units.time(extra.abs()), within(extra, limit));
+        });
+    }
+
+    /** Of the peer's speed, by the medians. */
+    private static Promise share(String text, Samples samples, Subject ours, Subject peer) {
+        return of(text, Pair.of(samples, ours, peer), pair -> {
+            double share = pair.one().timesFasterThan(pair.other());
+            return new Finding(Math.round(100 * share) + " %", share >= COPY_SHARE);
+        });
     }
 
     private static Promise tenthPause(Samples samples) {

@@ -66,6 +66,8 @@ final class Report {
             case CREATE, CREATE_ECHO, CREATE_PYTHON, RESUME_ECHO, CREATE_FROM ->
                 compared(ours, Subject.PODMAN_RUN, "podman run");
             case EXEC_TRUE -> compared(ours, Subject.PODMAN_EXEC, "podman exec");
+            case UPLOAD -> compared(ours, Subject.UPLOAD_PLAIN, "the plain copy");
+            case DOWNLOAD -> compared(ours, Subject.DOWNLOAD_PLAIN, "the plain copy");
             case COLD_BOOT,
                     DELETE,
                     GUEST_TRUE,
@@ -80,7 +82,13 @@ final class Report {
                     RESUME_ECHO_CACHED,
                     SNAPSHOT,
                     SNAPSHOT_FREEZE,
-                    SNAPSHOT_STOP -> "";
+                    SNAPSHOT_STOP,
+                    EXEC_REST,
+                    EXEC_GUEST,
+                    ECHO_WEBSOCKET,
+                    ECHO_GUEST,
+                    UPLOAD_PLAIN,
+                    DOWNLOAD_PLAIN -> "";
         };
     }
 

@@ -3,12 +3,16 @@ package dev.sandglass.bench;
 import dev.sandglass.cli.client.Access;
 import dev.sandglass.cli.client.Json;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.net.HttpURLConnection;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,6 +25,7 @@ import tools.jackson.databind.node.ObjectNode;
  */
 final class Rest implements AutoCloseable {
     private static final Duration TIMEOUT = Duration.ofMinutes(3);
+    private static final int BUFFER_BYTES = 256 << 10;
     private static final String LABEL = "sandglass-bench";
 
     private final Access access;
@@ -69,6 +74,72 @@ final class Rest implements AutoCloseable {
             throw new BenchFailure(command + " failed in " + id + ": " + Json.write(result));
         }
         return result.path("stdout").asString("");
+    }
+
+    /** Where the sandbox can be reached from its host. */
+    String hostAddress(String id) {
+        return call("GET", "/v1/sandboxes/" + id, Json.object()).path("host_ip").asString("");
+    }
+
+    EchoSocket echo(String id) {
+        URI stream = URI.create(
+                access.url().toString().replaceFirst("^http", "ws") + "/v1/sandboxes/" + id + "/exec/stream");
+        return EchoSocket.open(http, stream, access.apiKey());
+    }
+
+    /** A file of {@code blocks} times the block. */
+    void upload(String id, String path, byte[] block, int blocks) {
+        try {
+            HttpURLConnection connection = file(id, "?path=" + path, "PUT");
+            connection.setFixedLengthStreamingMode((long) block.length * blocks);
+            try (OutputStream out = connection.getOutputStream()) {
+                for (int i = 0; i < blocks; i++) {
+                    out.write(block);
+                }
+            }
+            requireStatus(connection, 204);
+        } catch (IOException e) {
+            throw new BenchFailure("The upload to " + id + " failed: " + e);
+        }
+    }
+
+    /** Returns how many bytes it had. */
+    long download(String id, String path) {
+        try {
+            HttpURLConnection connection = file(id, "/read", "POST");
+            connection.setRequestProperty("Content-Type", "application/json");
+            try (OutputStream out = connection.getOutputStream()) {
+                out.write(Json.write(Json.object().put("path", path)).getBytes(StandardCharsets.UTF_8));
+            }
+            requireStatus(connection, 200);
+            long bytes = 0;
+            byte[] buffer = new byte[BUFFER_BYTES];
+            try (InputStream in = connection.getInputStream()) {
+                for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
+                    bytes += n;
+                }
+            }
+            return bytes;
+        } catch (IOException e) {
+            throw new BenchFailure("The download from " + id + " failed: " + e);
+        }
+    }
+
+    /** By the plainest client there is, so that little of its own time is measured. */
+    private HttpURLConnection file(String id, String rest, String method) throws IOException {
+        URI address = URI.create(access.url() + "/v1/sandboxes/" + id + "/files/stream" + rest);
+        HttpURLConnection connection = (HttpURLConnection) address.toURL().openConnection();
+        connection.setReadTimeout(Math.toIntExact(TIMEOUT.toMillis()));
+        connection.setRequestMethod(method);
+        connection.setRequestProperty("X-API-Key", access.apiKey());
+        connection.setDoOutput(true);
+        return connection;
+    }
+
+    private static void requireStatus(HttpURLConnection connection, int wanted) throws IOException {
+        if (connection.getResponseCode() != wanted) {
+            throw new IOException("HTTP status " + connection.getResponseCode());
+        }
     }
 
     void pause(String id) {

@@ -88,6 +88,8 @@ final class Run {
             measured(Part.BURST, options.wants(Part.BURST) || options.wants(Part.MEMORY), crowd::measure);
             measured(Part.PAUSE, options.wants(Part.PAUSE), new Pauses(bench)::measure);
             measured(Part.SNAPSHOT, options.wants(Part.SNAPSHOT), new SnapshotStops(bench, name)::measure);
+            measured(Part.STREAM, options.wants(Part.STREAM), new Streams(bench)::measure);
+            measured(Part.FILES, options.wants(Part.FILES), new Transfers(bench)::measure);
             Optional<DiskUse> disk = options.wants(Part.DISK) ? disk() : Optional.empty();
             Optional<SoakResult> soak =
                     options.wants(Part.SOAK) ? Optional.of(new Soak(bench).measure()) : Optional.empty();

@@ -22,7 +22,15 @@ enum Subject {
     SNAPSHOT("snapshot", "snapshot of a running sandbox", Part.SNAPSHOT),
     SNAPSHOT_FREEZE("snapshot_freeze", "of which its processes are frozen", Part.SNAPSHOT),
     SNAPSHOT_STOP("snapshot_stop", "of which it stands still", Part.SNAPSHOT),
-    CREATE_FROM("create_from", "create --from → output of echo", Part.SNAPSHOT);
+    CREATE_FROM("create_from", "create --from → output of echo", Part.SNAPSHOT),
+    EXEC_REST("exec_rest", "exec true, through REST", Part.STREAM),
+    EXEC_GUEST("exec_guest", "exec true, straight to the guest's agent", Part.STREAM),
+    ECHO_WEBSOCKET("echo_websocket", "a key's echo, through the WebSocket", Part.STREAM),
+    ECHO_GUEST("echo_guest", "a key's echo, straight to the guest's agent", Part.STREAM),
+    UPLOAD("upload", "upload of 64 MiB", Part.FILES),
+    UPLOAD_PLAIN("upload_plain", "plain TCP copy of 64 MiB into the guest", Part.FILES),
+    DOWNLOAD("download", "download of 64 MiB", Part.FILES),
+    DOWNLOAD_PLAIN("download_plain", "plain TCP copy of 64 MiB out of the guest", Part.FILES);
 
     private final String id;
     private final String title;

@@ -52,6 +52,14 @@ class PromiseTest {
         took(Subject.PAUSE_TENTH, 120 + beyond);
         took(Subject.RESUME_ECHO, 350 + beyond);
         took(Subject.SNAPSHOT_STOP, 60 + beyond);
+        took(Subject.EXEC_REST, 14 + beyond);
+        took(Subject.EXEC_GUEST, 10);
+        took(Subject.ECHO_WEBSOCKET, 15 + beyond);
+        took(Subject.ECHO_GUEST, 10);
+        took(Subject.UPLOAD, 1000 + beyond);
+        took(Subject.UPLOAD_PLAIN, 700);
+        took(Subject.DOWNLOAD, 1000 + beyond);
+        took(Subject.DOWNLOAD_PLAIN, 700);
         burst = Optional.of(new Burst(100, 100, Duration.ofMillis(30_000 + beyond)));
         memory = Optional.of(new MemoryUse(2, 2 - beyond, 100_000_000 + 2L * beyond, 200_000_000));
         disk = Optional.of(new DiskUse(6_000_000 + beyond, 10, 13_000_000, 60, 68_000_000 + 50L * beyond));

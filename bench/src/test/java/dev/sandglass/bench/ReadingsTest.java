@@ -79,8 +79,12 @@ class ReadingsTest {
         assertThat(files.allocatedBytes("sb1")).isBetween(100_000L, 200_000L);
         assertThat(files.machine("sb1")).isEmpty();
         String machine = "vm" + "0a".repeat(10);
-        Files.writeString(home.resolve("sandboxes/sb1/ledger.json"), "{\"machine\":{\"name\":\"" + machine + "\"}}");
+        String token = "5f".repeat(32);
+        Files.writeString(
+                home.resolve("sandboxes/sb1/ledger.json"),
+                "{\"machine\":{\"name\":\"" + machine + "\",\"guestToken\":\"" + token + "\"}}");
         assertThat(files.machine("sb1")).hasValue(machine);
+        assertThat(files.guestToken("sb1")).hasValue(token);
     }
 
     @Test
