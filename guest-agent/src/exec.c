@@ -19,6 +19,7 @@
 #include "pipes.h"
 #include "spawn.h"
 #include "terminal.h"
+#include "version.h"
 
 enum {
     ARGV_LISTED_MAX = 4096,
@@ -478,7 +479,7 @@ static bool check_start(const StartExec *start, struct failure *failure) {
     if (running_count >= EXECS_RUNNING_MAX)
         return fail(failure, Failure_Code_EXHAUSTED, "%d execs are running already", EXECS_RUNNING_MAX);
     if (cgroup_is_frozen())
-        return fail(failure, Failure_Code_FROZEN, "user processes are frozen");
+        return fail(failure, PROTOCOL_MAX >= 2 ? Failure_Code_FROZEN : Failure_Code_BAD_REQUEST, "user processes are frozen");
     return true;
 }
 
@@ -497,7 +498,7 @@ static struct exec *new_exec(const StartExec *start) {
         return NULL;
     text_copy(start->exec_id, exec->id, sizeof exec->id);
     exec->pty = start->has_pty;
-    exec->unlisted = start->unlisted;
+    exec->unlisted = PROTOCOL_MAX >= 2 && start->unlisted;
     exec->started_unix_nanos = clock_unix_nanos();
     exec->sources[0].watch.fd = exec->sources[1].watch.fd = exec->input.fd = -1;
     return exec;

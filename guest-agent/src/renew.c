@@ -14,6 +14,7 @@
 #include "hostname.h"
 #include "log.h"
 #include "sockets.h"
+#include "version.h"
 
 #ifndef RNDRESEEDCRNG
 #define RNDRESEEDCRNG _IO('R', 0x07)
@@ -125,7 +126,7 @@ bool renew_apply(const Renew *renew, uint16_t agent_port, struct failure *failur
         return failed(failure, "reseed the random number generator", status);
     if ((status = apply_hostname(renew->hostname)) < 0)
         return failed(failure, "set the host name", status);
-    if (!renew->keep_connections)
+    if (PROTOCOL_MAX < 2 || !renew->keep_connections)
         reset_connections(agent_port);
     if (renew->thaw && (status = cgroup_freeze(false)) < 0)
         return failed(failure, "thaw the user processes", status);

@@ -69,14 +69,15 @@ static void serve_renew(Connection *c, const Request *request) {
         return;
     }
     // Where the guest has only stood still for a moment, so have those who talk to it.
-    if (!request->kind.renew.keep_connections || !token_matches(request->kind.renew.token))
+    if (PROTOCOL_MAX < 2 || !request->kind.renew.keep_connections || !token_matches(request->kind.renew.token))
         connection_close_others(c);
     if (!renew_apply(&request->kind.renew, connection_port(), &failure)) {
         connection_fail(c, &failure);
         return;
     }
     Reply reply = {.which_kind = Reply_done_tag};
-    reply.kind.done.clock_unix_nanos = clock_unix_nanos();
+    if (PROTOCOL_MAX >= 2)
+        reply.kind.done.clock_unix_nanos = clock_unix_nanos();
     connection_reply(c, &reply);
 }
 

@@ -18,6 +18,7 @@
 #include "log.h"
 #include "path.h"
 #include "session.h"
+#include "version.h"
 
 #undef stdin
 
@@ -199,7 +200,7 @@ static void a_connection_begins_with_a_fitting_hello(void) {
         {hello_with(1, 1, wrong, 32), Failure_Code_UNAUTHENTICATED},
         {hello_with(1, 1, zero_token, 31), Failure_Code_UNAUTHENTICATED},
         {hello_with(1, 1, NULL, 0), Failure_Code_UNAUTHENTICATED},
-        {hello_with(2, 9, zero_token, 32), Failure_Code_UNSUPPORTED},
+        {hello_with(PROTOCOL_MAX + 1, 9, zero_token, 32), Failure_Code_UNSUPPORTED},
         {hello_with(0, 0, zero_token, 32), Failure_Code_UNSUPPORTED},
         {hello_with(2, 1, zero_token, 32), Failure_Code_UNSUPPORTED},
         {ping, Failure_Code_BAD_REQUEST},
@@ -217,7 +218,7 @@ static void a_connection_begins_with_a_fitting_hello(void) {
     Request wide = hello_with(0, 7, zero_token, 32);
     Reply reply = call(client, &wide);
     CHECK_EQUAL(reply.which_kind, Reply_welcome_tag);
-    CHECK_EQUAL(reply.kind.welcome.protocol, 1);
+    CHECK_EQUAL(reply.kind.welcome.protocol, PROTOCOL_MAX);
     client_close(client);
 }
 

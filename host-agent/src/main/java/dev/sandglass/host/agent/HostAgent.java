@@ -146,7 +146,7 @@ public final class HostAgent implements AutoCloseable {
                 freezing -> {
                     templates.lease(DEFAULT_SHAPE, freezing).close();
                     pool.keep(DEFAULT_SHAPE);
-                    images.retain(store.imageDigests());
+                    store.imageDigests().ifPresent(images::retain);
                 },
                 ServerInterceptors.intercept(
                         service, new Authentication(configuration.agentToken(), configuration.installation())),

@@ -25,6 +25,7 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
@@ -101,11 +102,30 @@ final class Ledger {
         /** No ledger: a creation that had not begun, or a removal that had nearly ended. */
         record Missing(SandboxId id) implements Found {}
 
+        /**
+         * Another version of Sandglass wrote it: nothing is deleted.
+         *
+         * @param template what it depends on; empty: it does not say
+         */
+        record OtherFormat(SandboxId id, int format, String template) implements Found {
+            boolean isLater() {
+                return format > FORMAT;
+            }
+
+            /** For people. */
+            String problem() {
+                return "its record on the host is of version " + format + ", this Sandglass knows " + FORMAT;
+            }
+        }
+
         /** The disk lost what had been written durably: somebody has to look, nothing is deleted. */
         record Damaged(SandboxId id, String problem) implements Found {}
     }
 
-    /** The file's layout; {@code format} changes when an older agent could not read it. */
+    /**
+     * The file's layout. {@code format} changes when an older agent could not read it; {@code template} is called so in every
+     * format, and what it names is not removed.
+     */
     private record Document(
             int format,
             String id,
@@ -163,15 +183,25 @@ final class Ledger {
 
     /** Ids of the templates that a sandbox's disk depends on. */
     Set<String> templates() {
-        return scan().stream()
-                .filter(Found.Known.class::isInstance)
-                .map(found -> ((Found.Known) found).entry().template())
-                .collect(Collectors.toSet());
+        return scan().stream().map(Ledger::template).collect(Collectors.toSet());
+    }
+
+    private static String template(Found found) {
+        return switch (found) {
+            case Found.Known known -> known.entry().template();
+            case Found.OtherFormat other -> other.template();
+            case Found.Missing _, Found.Damaged _ -> "";
+        };
     }
 
     private static Found read(SandboxId id, Path file) {
         try {
-            Entry entry = fromDocument(JSON.readValue(Files.readAllBytes(file), Document.class));
+            JsonNode json = JSON.readTree(Files.readAllBytes(file));
+            int format = json.path("format").asInt(0);
+            if (format != FORMAT && format > 0) {
+                return new Found.OtherFormat(id, format, json.path("template").asString(""));
+            }
+            Entry entry = fromDocument(JSON.treeToValue(json, Document.class));
             if (!entry.id().equals(id)) {
                 return new Found.Damaged(id, "it is the ledger of " + entry.id());
             }

@@ -53,8 +53,9 @@ record Parts(
                 () -> memory(ledger.directory(entry.id()), template, entry.booted(), entry.memoryMb())));
     }
 
-    void saveDevices(Draft draft, VirtualMachine vm, Deadline deadline) {
-        SavedMemory.saveDevices(draft, vm, host.vmm().identity(), deadline);
+    void saveDevices(Draft draft, LiveMachine machine, Deadline deadline) {
+        SavedMemory.saveDevices(
+                draft, machine.vm(), host.vmm().identity(), machine.guest().protocol(), deadline);
     }
 
     /**

@@ -118,7 +118,7 @@ final class Pause {
             parts.steps().run(Step.PAUSE_STOP, name, () -> vm.stopVcpus(deadline));
             try (Draft draft = parts.steps().call(Step.PAUSE_BEGIN, name, memory::begin);
                     Beside<Boolean> devices = Beside.run(() -> parts.steps()
-                            .run(Step.PAUSE_DEVICES, name, () -> parts.saveDevices(draft, vm, deadline)))) {
+                            .run(Step.PAUSE_DEVICES, name, () -> parts.saveDevices(draft, live.machine(), deadline)))) {
                 Draft.Saved saved = parts.steps().call(Step.PAUSE_MEMORY, name, () -> memory.savePages(draft, vm));
                 devices.join();
                 log.debug("sandbox={} saved={}", name, saved);

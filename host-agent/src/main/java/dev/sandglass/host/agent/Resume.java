@@ -85,7 +85,7 @@ final class Resume {
         try {
             boolean boots = cold || sandbox.state() instanceof SandboxState.Stopped;
             if (boots) {
-                giveMemoryUp(sandbox);
+                giveMemoryUp(sandbox, template);
                 boot(sandbox, template, timeoutSec, promise, deadline);
             } else {
                 restore(sandbox, template, timeoutSec, promise, deadline);
@@ -173,9 +173,10 @@ final class Resume {
 
     // ---- From its disk
 
-    private void giveMemoryUp(Sandbox sandbox) {
+    private void giveMemoryUp(Sandbox sandbox, Template template) {
         String name = sandbox.id().value();
         if (sandbox.state() instanceof SandboxState.Paused) {
+            requireGuest(sandbox, template);
             Ledger.Entry stopped =
                     sandbox.entry().with(new SandboxState.Stopped("Its memory was given up to boot from its disk."));
             parts.steps().run(Step.BOOT_LEDGER, name, () -> parts.ledger().write(stopped));
@@ -183,6 +184,18 @@ final class Resume {
         }
         sandbox.forgetMemory();
         parts.steps().run(Step.BOOT_FORGET, name, () -> Host.removeDirectory(SavedMemory.directory(home(sandbox))));
+    }
+
+    /** The same agent would come up from the disk. Memory that cannot even be opened says nothing of it. */
+    private void requireGuest(Sandbox sandbox, Template template) {
+        SavedMemory memory;
+        try {
+            memory = parts.memory(sandbox, template);
+        } catch (RuntimeException unusable) {
+            log.warn("sandbox={} has memory that cannot be opened, which is given up", sandbox.id(), unusable);
+            return;
+        }
+        memory.requireGuest();
     }
 
     private void boot(

@@ -400,6 +400,7 @@ final class Sandboxes implements AutoCloseable {
      */
     void reclaim() {
         List<Ledger.Found> found = parts.ledger().scan();
+        found.forEach(Sandboxes::requireNotLater);
         List<Machine> living = new ArrayList<>();
         Set<String> dead = new HashSet<>();
         for (Ledger.Found one : found) {
@@ -414,6 +415,16 @@ final class Sandboxes implements AutoCloseable {
         parts.machines().reclaim(living, dead);
         snapshots.reclaim();
         found.forEach(this::reclaim);
+    }
+
+    /** What a later version runs cannot be told from what nobody runs any more, so nothing may be touched. */
+    private static void requireNotLater(Ledger.Found found) {
+        if (found instanceof Ledger.Found.OtherFormat other && other.isLater()) {
+            throw new PlatformException(
+                    ErrorCode.INCOMPATIBLE_SNAPSHOT,
+                    "Sandbox " + other.id() + " was written by a later version of Sandglass: " + other.problem()
+                            + ". Nothing was changed. Start that version, or one that is later still.");
+        }
     }
 
     private static Optional<Machine> machine(Ledger.Found found) {
@@ -433,6 +444,10 @@ final class Sandboxes implements AutoCloseable {
             case Ledger.Found.Damaged broken -> {
                 log.error("sandbox={} has a damaged ledger and is left alone: {}", broken.id(), broken.problem());
                 damaged.put(broken.id(), "Its record on the host is damaged; only delete helps.");
+            }
+            case Ledger.Found.OtherFormat other -> {
+                log.error("sandbox={} is left alone: {}", other.id(), other.problem());
+                damaged.put(other.id(), "It was made by another version of Sandglass: " + other.problem() + ".");
             }
             case Ledger.Found.Known known -> reclaim(known.entry());
         }

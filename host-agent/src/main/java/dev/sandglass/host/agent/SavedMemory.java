@@ -2,6 +2,7 @@ package dev.sandglass.host.agent;
 
 import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
+import dev.sandglass.host.guest.GuestClient;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.FileDescriptor;
 import dev.sandglass.host.linux.FileStatus;
@@ -21,8 +22,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.OptionalLong;
+import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
@@ -42,6 +45,8 @@ final class SavedMemory {
     private static final String DIRECTORY = "memory";
     private static final String DEVICES = "devices";
     private static final String IDENTITY = "identity";
+    /** Of the identity: the VMM's own properties have other names. Absent: 1, or not known. */
+    private static final String GUEST_PROTOCOL = "guest_protocol";
 
     private final GenerationStore store;
     private final Mapped mapped;
@@ -87,11 +92,20 @@ final class SavedMemory {
         return store.begin();
     }
 
-    /** Beside the pages of a VM whose vCPUs are stopped. */
-    static void saveDevices(Draft draft, VirtualMachine vm, VmmIdentity identity, Deadline deadline) {
+    /**
+     * Beside the pages of a VM whose vCPUs are stopped.
+     *
+     * @param guestProtocol what its guest is spoken with; 0: not known
+     */
+    static void saveDevices(
+            Draft draft, VirtualMachine vm, VmmIdentity identity, int guestProtocol, Deadline deadline) {
         vm.saveDeviceState(draft.directory().resolve(DEVICES), deadline);
+        SortedMap<String, String> properties = new TreeMap<>(identity.properties());
+        if (guestProtocol > 0) {
+            properties.put(GUEST_PROTOCOL, Integer.toString(guestProtocol));
+        }
         try {
-            Files.write(draft.directory().resolve(IDENTITY), JSON.writeValueAsBytes(identity.properties()));
+            Files.write(draft.directory().resolve(IDENTITY), JSON.writeValueAsBytes(properties));
         } catch (IOException e) {
             throw new UncheckedIOException("save the identity of the VMM", e);
         }
@@ -150,7 +164,9 @@ final class SavedMemory {
 
     /** @throws PlatformException INCOMPATIBLE_SNAPSHOT that names what differs */
     void requireCompatible(VmmIdentity current) {
-        List<String> differences = savedBy().differences(current);
+        SortedMap<String, String> saved = savedBy();
+        requireSpoken(saved.remove(GUEST_PROTOCOL));
+        List<String> differences = new VmmIdentity(saved).differences(current);
         if (!differences.isEmpty()) {
             throw new PlatformException(
                     ErrorCode.INCOMPATIBLE_SNAPSHOT,
@@ -160,10 +176,35 @@ final class SavedMemory {
         }
     }
 
-    private VmmIdentity savedBy() {
+    /**
+     * Before its memory is given up: the same agent would come up from the disk's template. What is damaged is not an answer.
+     *
+     * @throws PlatformException INCOMPATIBLE_SNAPSHOT
+     */
+    void requireGuest() {
+        SortedMap<String, String> saved;
+        try {
+            saved = savedBy();
+        } catch (PlatformException damaged) {
+            log.warn("memory is given up without knowing what is in it: {}", damaged.getMessage());
+            return;
+        }
+        requireSpoken(saved.get(GUEST_PROTOCOL));
+    }
+
+    private static void requireSpoken(@Nullable String protocol) {
+        if (protocol != null && !GuestClient.speaks(Integer.parseInt(protocol))) {
+            throw new PlatformException(
+                    ErrorCode.INCOMPATIBLE_SNAPSHOT,
+                    "The agent in this sandbox is of a later version of Sandglass: guest_protocol: " + protocol
+                            + " is not known here. Nothing was changed. Go on with that version.");
+        }
+    }
+
+    private SortedMap<String, String> savedBy() {
         try {
             byte[] json = Files.readAllBytes(store.requireAttachment(IDENTITY));
-            return new VmmIdentity(JSON.readValue(json, new TypeReference<TreeMap<String, String>>() {}));
+            return JSON.readValue(json, new TypeReference<TreeMap<String, String>>() {});
         } catch (IOException | JacksonException e) {
             throw new PlatformException(
                     ErrorCode.INTERNAL_ERROR, "The identity that belongs to the saved memory cannot be read.", e);

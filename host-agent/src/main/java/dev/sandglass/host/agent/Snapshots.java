@@ -19,6 +19,7 @@ import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
@@ -56,7 +57,7 @@ final class Snapshots {
      */
     record Content(int format, String id, String template, boolean booted, int vcpus, int memoryMb, String guestToken) {
         Content {
-            if (format != FORMAT || !SandboxState.isToken(guestToken) || vcpus < 1 || memoryMb < 1) {
+            if (!SandboxState.isToken(guestToken) || vcpus < 1 || memoryMb < 1) {
                 throw new IllegalArgumentException("not a snapshot's manifest");
             }
         }
@@ -75,20 +76,45 @@ final class Snapshots {
         return Files.exists(directory(id));
     }
 
-    /** @throws PlatformException NOT_FOUND, or INTERNAL_ERROR that says that it is damaged */
+    /**
+     * @throws PlatformException NOT_FOUND; INCOMPATIBLE_SNAPSHOT if another version of Sandglass took it; INTERNAL_ERROR that
+     *     says that it is damaged
+     */
     Content require(SnapshotId id) {
         try {
             return read(directory(id));
         } catch (NoSuchFileException e) {
             throw new PlatformException(ErrorCode.NOT_FOUND, "No snapshot " + id + " on this host.", e);
+        } catch (OtherFormat other) {
+            throw new PlatformException(
+                    ErrorCode.INCOMPATIBLE_SNAPSHOT,
+                    "Snapshot " + id + " was taken by another version of Sandglass: " + other.getMessage()
+                            + ". Nothing was changed. Go on with that version, or delete the snapshot.",
+                    other);
         } catch (IOException | JacksonException | IllegalArgumentException | NullPointerException e) {
             throw new PlatformException(
                     ErrorCode.INTERNAL_ERROR, "Snapshot " + id + " is damaged: its manifest cannot be read.", e);
         }
     }
 
+    /** Its manifest is not that of a snapshot of this version. */
+    private static final class OtherFormat extends IOException {
+        private static final long serialVersionUID = 1;
+        private final String template;
+
+        OtherFormat(int format, String template) {
+            super("its format is version " + format + ", this Sandglass knows " + FORMAT);
+            this.template = template;
+        }
+    }
+
     private static Content read(Path home) throws IOException {
-        return JSON.readValue(Files.readAllBytes(home.resolve(MANIFEST)), Content.class);
+        JsonNode manifest = JSON.readTree(Files.readAllBytes(home.resolve(MANIFEST)));
+        int format = manifest.path("format").asInt(0);
+        if (manifest.isObject() && format != FORMAT) {
+            throw new OtherFormat(format, manifest.path("template").asString(""));
+        }
+        return JSON.treeToValue(manifest, Content.class);
     }
 
     /** A folder in which a snapshot is put together; {@link #publish} makes it one, {@link #abandon} removes it. */
@@ -138,6 +164,8 @@ final class Snapshots {
         for (Path home : folders()) {
             try {
                 templates.add(read(home).template());
+            } catch (OtherFormat other) {
+                templates.add(other.template); // called so in every format
             } catch (IOException | JacksonException | IllegalArgumentException | NullPointerException e) {
                 log.error("snapshot={} is damaged and is left alone", home.getFileName(), e);
             }

@@ -109,7 +109,7 @@ final class TakeSnapshot {
                                 name,
                                 () -> Pause.freeze(live.machine().guest(), name));
                 parts.steps().run(Step.SNAPSHOT_STOP, name, () -> vm.stopVcpus(deadline));
-                save(name, memory, draft, vm, deadline);
+                save(name, memory, draft, live.machine(), deadline);
                 parts.steps().run(Step.SNAPSHOT_DISK, name, () -> layer.commit(deadline));
             } catch (RuntimeException failure) {
                 goOnAfter(failure, sandbox, live);
@@ -131,10 +131,10 @@ final class TakeSnapshot {
         return vm.prepareDiskLayer(disk.layers().getFirst().file(), deadline);
     }
 
-    private void save(String name, SavedMemory memory, Draft draft, VirtualMachine vm, Deadline deadline) {
-        try (Beside<Boolean> devices = Beside.run(
-                () -> parts.steps().run(Step.SNAPSHOT_DEVICES, name, () -> parts.saveDevices(draft, vm, deadline)))) {
-            parts.steps().call(Step.SNAPSHOT_MEMORY, name, () -> memory.savePages(draft, vm));
+    private void save(String name, SavedMemory memory, Draft draft, LiveMachine machine, Deadline deadline) {
+        try (Beside<Boolean> devices = Beside.run(() ->
+                parts.steps().run(Step.SNAPSHOT_DEVICES, name, () -> parts.saveDevices(draft, machine, deadline)))) {
+            parts.steps().call(Step.SNAPSHOT_MEMORY, name, () -> memory.savePages(draft, machine.vm()));
             devices.join();
         }
     }

@@ -27,6 +27,7 @@ final class ConnectionPool implements AutoCloseable {
     private final Deque<GuestConnection> idle = new ArrayDeque<>();
     private final Set<GuestConnection> lent = new HashSet<>();
     private ByteString token;
+    private volatile int protocol;
     /** Why no connection is given any more; null while they are. */
     private @Nullable Reason closed;
 
@@ -39,6 +40,11 @@ final class ConnectionPool implements AutoCloseable {
 
     synchronized ByteString token() {
         return token;
+    }
+
+    /** Agreed upon with the last connection; 0: there was none. */
+    int protocol() {
+        return protocol;
     }
 
     InetSocketAddress address() {
@@ -73,6 +79,7 @@ final class ConnectionPool implements AutoCloseable {
             throws IOException {
         requireOpen();
         GuestConnection connection = GuestConnection.open(address, presented, connectTimeout, deadline, ahead);
+        protocol = connection.welcome().getProtocol();
         try {
             lend(connection);
         } catch (PlatformException closedMeanwhile) {

@@ -5,6 +5,7 @@ import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.contract.guest.v1.AttachExec;
 import dev.sandglass.contract.guest.v1.ExecInfo;
+import dev.sandglass.contract.guest.v1.Failure;
 import dev.sandglass.contract.guest.v1.FileInfo;
 import dev.sandglass.contract.guest.v1.Freeze;
 import dev.sandglass.contract.guest.v1.ListDirectory;
@@ -100,6 +101,16 @@ public final class GuestClient implements AutoCloseable {
                 });
     }
 
+    /** What this host and its agent speak with each other; 0: they have not spoken yet. */
+    public int protocol() {
+        return pool.protocol();
+    }
+
+    /** Whether this host speaks with an agent that was spoken with in this version of the protocol. */
+    public static boolean speaks(int protocol) {
+        return protocol >= GuestConnection.PROTOCOL_MIN && protocol <= GuestConnection.protocolMax();
+    }
+
     public void ping(Deadline deadline) {
         callDone(Request.newBuilder().setPing(Ping.getDefaultInstance()).build(), deadline);
     }
@@ -177,6 +188,9 @@ public final class GuestClient implements AutoCloseable {
         try {
             return pool.open(pool.token(), PROMPT, deadline, Optional.of(renewing::request));
         } catch (GuestConnection.HelloRefused refused) {
+            if (refused.failure().getCode() != Failure.Code.UNAUTHENTICATED) {
+                throw refused;
+            }
             return pool.open(renewing.newToken, PROMPT, deadline, Optional.of(renewing::request));
         }
     }
@@ -209,7 +223,7 @@ public final class GuestClient implements AutoCloseable {
                 Reply reply = connection.receive(deadline);
                 Instant received = renewal.clock().instant();
                 requireDone(reply);
-                pool.renewed(newToken, connection, renewal.keepConnections());
+                pool.renewed(newToken, connection, renewal.keepConnections() && connection.keepsOthers());
                 pool.release(connection);
                 return clockError(reply.getDone().getClockUnixNanos(), received);
             } catch (IOException | RuntimeException failure) {
@@ -218,7 +232,7 @@ public final class GuestClient implements AutoCloseable {
             }
         }
 
-        /** The way there, and the way back: which took how long is not known. Agents before 0.2 do not say their time. */
+        /** The way there, and the way back: which took how long is not known. Agents of protocol 1 do not say their time. */
         private Duration clockError(long guestNanos, Instant received) {
             return guestNanos == 0
                     ? Duration.between(sent, received)

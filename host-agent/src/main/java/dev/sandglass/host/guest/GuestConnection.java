@@ -26,7 +26,9 @@ import java.util.function.Supplier;
  */
 final class GuestConnection implements AutoCloseable {
     static final int PROTOCOL_MIN = 1;
-    static final int PROTOCOL_MAX = 1;
+    private static final int PROTOCOL_MAX = 2;
+    /** The first that keeps connections in a renewal that asks for it. */
+    private static final int PROTOCOL_KEEPS_CONNECTIONS = 2;
 
     /** Small, so that little output is under way that the guest believes to be read. */
     private static final int RECEIVE_BUFFER_BYTES = 128 << 10;
@@ -90,7 +92,7 @@ final class GuestConnection implements AutoCloseable {
     private void greet(ByteString token, Deadline deadline, Optional<Supplier<Request>> ahead) throws IOException {
         Hello.Builder hello = Hello.newBuilder()
                 .setProtocolMin(PROTOCOL_MIN)
-                .setProtocolMax(PROTOCOL_MAX)
+                .setProtocolMax(protocolMax())
                 .setToken(token);
         Request first = Request.newBuilder().setHello(hello).build();
         write(
@@ -103,6 +105,16 @@ final class GuestConnection implements AutoCloseable {
             case FAILURE -> throw new HelloRefused(reply.getFailure());
             default -> throw new IOException("Hello was answered by " + reply.getKindCase());
         };
+    }
+
+    /** Set by tests only, for a host of the future. */
+    static int protocolMax() {
+        return Integer.getInteger("sandglass.guest-protocol-max", PROTOCOL_MAX);
+    }
+
+    /** Whether a renewal leaves others as they are when it is asked to. */
+    boolean keepsOthers() {
+        return welcome.getProtocol() >= PROTOCOL_KEEPS_CONNECTIONS;
     }
 
     Welcome welcome() {

@@ -21,7 +21,11 @@ import tools.jackson.databind.node.ObjectNode;
 record Manifest<T>(String checksum, T content) {
     static final String FILE = "manifest.json";
 
-    private static final int FORMAT = 1;
+    /**
+     * Changes when a version of Sandglass that does not know the change could not use what has it: also when it is not the
+     * manifest that is another but what it tells of.
+     */
+    static final int FORMAT = 1;
 
     /** A manifest is about 2 KiB; a larger file is something else. */
     private static final long BYTES_MAX = 1 << 20;
@@ -49,10 +53,10 @@ record Manifest<T>(String checksum, T content) {
     static <T> Manifest<T> read(Path directory, Class<T> type) throws Damage {
         JsonNode manifest = readTree(directory.resolve(FILE));
         int format = manifest.path("format").asInt(0);
-        if (format != FORMAT) {
-            throw new Damage("its format is version " + format + ", this Sandglass knows " + FORMAT);
-        }
         JsonNode content = manifest.path("content");
+        if (format != FORMAT) {
+            throw otherFormat(format, content);
+        }
         String checksum = checksum(content);
         if (!checksum.equals(manifest.path("checksum").asString(""))) {
             throw new Damage("its manifest was altered");
@@ -60,8 +64,13 @@ record Manifest<T>(String checksum, T content) {
         try {
             return new Manifest<>(checksum, JSON.treeToValue(content, type));
         } catch (JacksonException e) {
-            throw new Damage("its manifest is not valid");
+            throw otherFormat(format, content); // whole as it was written, by a version that forgot to say so
         }
+    }
+
+    private static Damage otherFormat(int format, JsonNode content) {
+        return new Damage.OtherFormat(
+                format, FORMAT, content.path("imageDigest").asString(""));
     }
 
     private static JsonNode readTree(Path file) throws Damage {

@@ -20,11 +20,13 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Clock;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -93,13 +95,13 @@ public final class TemplateStore {
     }
 
     /**
-     * Id of the newest template of this shape that this VMM and these images can use. Those frozen by another VMM or from
-     * other images are passed over and kept.
+     * Id of the newest template of this shape that this VMM and these images can use. Those frozen by another VMM, from
+     * other images or in another format are passed over and kept.
      *
      * @throws PlatformException if the manifest of one is damaged
      */
     public Optional<String> find(Shape shape, SortedMap<String, String> identity, BootImages bootImages) {
-        return all().stream()
+        return known().stream()
                 .filter(content -> content.shape().equals(shape)
                         && content.identity().equals(identity)
                         && content.imageDigest().equals(bootImages.digest()))
@@ -110,22 +112,39 @@ public final class TemplateStore {
     /**
      * Opens a template, whoever froze it.
      *
-     * @throws PlatformException if it is missing, or a byte of it is not what it was
+     * @throws PlatformException if it is missing, or a byte of it is not what it was; INCOMPATIBLE_SNAPSHOT if another
+     *     version of Sandglass wrote it
      */
     public Template require(String id) {
         return open(content(id));
     }
 
-    /** Of the images that templates depend on. */
-    public Set<String> imageDigests() {
-        return Set.copyOf(all().stream().map(TemplateContent::imageDigest).toList());
+    /** Of the images that templates depend on; empty when one does not say in words that this version knows. */
+    public Optional<Set<String>> imageDigests() {
+        Set<String> digests = new HashSet<>();
+        for (Stored template : all()) {
+            digests.add(
+                    switch (template) {
+                        case Stored.Known known -> known.content().imageDigest();
+                        case Stored.Foreign foreign -> foreign.format().imageDigest();
+                    });
+        }
+        return digests.contains("") ? Optional.empty() : Optional.of(digests);
     }
 
-    /** Of all templates, the oldest first. */
+    /**
+     * Of all templates that can be done without: first those in formats of the past, then the oldest. What a later version
+     * of Sandglass froze is left to that one.
+     */
     public List<String> ids() {
-        return all().stream()
-                .sorted(Comparator.comparingLong(TemplateContent::createdUnixMillis))
-                .map(TemplateContent::id)
+        return Stream.concat(
+                        all().stream()
+                                .filter(template -> template instanceof Stored.Foreign foreign
+                                        && foreign.format().format() <= Manifest.FORMAT)
+                                .map(Stored::id),
+                        known().stream()
+                                .sorted(Comparator.comparingLong(TemplateContent::createdUnixMillis))
+                                .map(TemplateContent::id))
                 .toList();
     }
 
@@ -218,12 +237,29 @@ public final class TemplateStore {
         }
     }
 
-    private List<TemplateContent> all() {
-        List<TemplateContent> contents = new ArrayList<>();
+    /** What there is under an id. */
+    private sealed interface Stored {
+        String id();
+
+        record Known(String id, TemplateContent content) implements Stored {}
+
+        /** Of another version of Sandglass. */
+        record Foreign(String id, Damage.OtherFormat format) implements Stored {}
+    }
+
+    private List<Stored> all() {
+        List<Stored> all = new ArrayList<>();
         for (Path entry : entries(ID_PREFIX + "*")) {
-            contents.add(content(String.valueOf(entry.getFileName())));
+            all.add(stored(String.valueOf(entry.getFileName())));
         }
-        return contents;
+        return all;
+    }
+
+    private List<TemplateContent> known() {
+        return all().stream()
+                .filter(Stored.Known.class::isInstance)
+                .map(template -> ((Stored.Known) template).content())
+                .toList();
     }
 
     private List<Path> entries(String glob) {
@@ -237,6 +273,19 @@ public final class TemplateStore {
     }
 
     private TemplateContent content(String id) {
+        return switch (stored(id)) {
+            case Stored.Known known -> known.content();
+            case Stored.Foreign foreign ->
+                throw new PlatformException(
+                        ErrorCode.INCOMPATIBLE_SNAPSHOT,
+                        "Template " + id + " was frozen by another version of Sandglass: "
+                                + foreign.format().what()
+                                + ". Nothing was changed. Go on with that version, or delete what depends on it.",
+                        foreign.format());
+        };
+    }
+
+    private Stored stored(String id) {
         requireId(id);
         try {
             TemplateContent content =
@@ -244,7 +293,9 @@ public final class TemplateStore {
             if (!content.id().equals(id)) {
                 throw new Damage("its manifest is that of another template");
             }
-            return content;
+            return new Stored.Known(id, content);
+        } catch (Damage.OtherFormat other) {
+            return new Stored.Foreign(id, other);
         } catch (Damage e) {
             throw damaged(id, directory, e);
         }

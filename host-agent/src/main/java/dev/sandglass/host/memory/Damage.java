@@ -1,8 +1,17 @@
 package dev.sandglass.host.memory;
 
 /** Something of a frozen memory is missing or not as it was written; says what, without a path. */
-final class Damage extends Exception {
+sealed class Damage extends Exception {
     private static final long serialVersionUID = 1;
+
+    /** It was written by another version of Sandglass. */
+    static final class OtherFormat extends Damage {
+        private static final long serialVersionUID = 1;
+
+        OtherFormat(String what) {
+            super(what);
+        }
+    }
 
     Damage(String what) {
         super(what);

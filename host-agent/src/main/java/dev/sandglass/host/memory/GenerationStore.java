@@ -134,6 +134,8 @@ public final class GenerationStore {
         Manifest manifest;
         try {
             manifest = Manifest.decode(Files.readAllBytes(file));
+        } catch (Damage.OtherFormat other) {
+            throw other;
         } catch (Damage e) {
             throw new Damage("its manifest " + e.what());
         }
@@ -623,6 +625,14 @@ public final class GenerationStore {
     }
 
     static PlatformException damaged(Path directory, Damage damage) {
+        if (damage instanceof Damage.OtherFormat) {
+            return new PlatformException(
+                    ErrorCode.INCOMPATIBLE_SNAPSHOT,
+                    "The sandbox's memory was saved by another version of Sandglass: " + damage.what()
+                            + ". Nothing was changed. Go on with that version, or resume with \"cold\": true, which boots"
+                            + " from the disk without it.",
+                    damage);
+        }
         LOG.error("The memory in {} is damaged: {}", directory, damage.what());
         return new PlatformException(
                 ErrorCode.INTERNAL_ERROR,

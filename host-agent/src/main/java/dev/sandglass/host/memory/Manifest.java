@@ -20,7 +20,11 @@ import java.util.regex.Pattern;
  * </pre>
  */
 record Manifest(BuildId base, long memoryBytes, List<Generation> generations, List<Attachment> attachments) {
-    private static final String FORMAT = "sandglass-memory 1";
+    private static final String NAME = "sandglass-memory ";
+    private static final int VERSION = 1;
+    private static final String FORMAT = NAME + VERSION;
+    private static final String CHECKSUM = "checksum ";
+    private static final Pattern ANY_FORMAT = Pattern.compile(Pattern.quote(NAME) + "[0-9]{1,9}");
     private static final Pattern ATTACHMENT_NAME = Pattern.compile("[a-z][a-z0-9.-]{0,63}");
 
     /** @param checksum of its checksum file */
@@ -58,7 +62,7 @@ record Manifest(BuildId base, long memoryBytes, List<Generation> generations, Li
             text.append(' ').append(hex(attachment.checksum())).append('\n');
         }
         int checksum = Checksums.of(ByteBuffer.wrap(text.toString().getBytes(StandardCharsets.US_ASCII)));
-        return text.append("checksum ")
+        return text.append(CHECKSUM)
                 .append(hex(checksum))
                 .append('\n')
                 .toString()
@@ -68,6 +72,11 @@ record Manifest(BuildId base, long memoryBytes, List<Generation> generations, Li
     static Manifest decode(byte[] encoded) throws Damage {
         List<String> lines =
                 new String(encoded, StandardCharsets.US_ASCII).lines().toList();
+        String first = lines.isEmpty() ? "" : lines.getFirst();
+        if (!first.equals(FORMAT) && ANY_FORMAT.matcher(first).matches() && hasChecksum(encoded)) {
+            throw new Damage.OtherFormat(
+                    "its format is version " + first.substring(NAME.length()) + ", this Sandglass knows " + VERSION);
+        }
         try {
             Manifest manifest = decode(lines);
             if (Arrays.equals(manifest.encode(), encoded)) {
@@ -77,6 +86,14 @@ record Manifest(BuildId base, long memoryBytes, List<Generation> generations, Li
             // Says less than what follows.
         }
         throw new Damage("was altered");
+    }
+
+    /** In every format the last line is the checksum of those before. */
+    private static boolean hasChecksum(byte[] encoded) {
+        String text = new String(encoded, StandardCharsets.US_ASCII);
+        int last = text.lastIndexOf(CHECKSUM);
+        return last > 0
+                && text.substring(last).equals(CHECKSUM + hex(Checksums.of(ByteBuffer.wrap(encoded, 0, last))) + '\n');
     }
 
     /** Of lines that may hold anything; what it means is only right if it encodes to them again. */

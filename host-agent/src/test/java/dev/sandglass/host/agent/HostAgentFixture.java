@@ -58,11 +58,18 @@ abstract class HostAgentFixture {
         return standard;
     }
 
+    /** Whether the standard template is frozen at each start. */
+    boolean freezes() {
+        return true;
+    }
+
     /** An agent with a server and a channel to it. */
     record Running(HostAgent agent, Server server, ManagedChannel channel) {
-        static Running start(HostAgentConfiguration configuration) throws IOException {
+        static Running start(HostAgentConfiguration configuration, boolean freezes) throws IOException {
             HostAgent agent = HostAgent.start(configuration, Progress.SILENT);
-            agent.ensureDefaultTemplate(Progress.SILENT);
+            if (freezes) {
+                agent.ensureDefaultTemplate(Progress.SILENT);
+            }
             String name = InProcessServerBuilder.generateName();
             Server server = InProcessServerBuilder.forName(name)
                     .executor(Executors.newVirtualThreadPerTaskExecutor())
@@ -93,20 +100,22 @@ abstract class HostAgentFixture {
     }
 
     private Running start() throws IOException {
-        return Running.start(configuration(new HostAgentConfiguration(
-                home,
-                INSTALLATION,
-                TOKEN,
-                TestImages.directory(),
-                Optional.empty(),
-                Optional.empty(),
-                2,
-                0,
-                1 << 20,
-                128,
-                4.0,
-                8L << 30,
-                2)));
+        return Running.start(
+                configuration(new HostAgentConfiguration(
+                        home,
+                        INSTALLATION,
+                        TOKEN,
+                        TestImages.directory(),
+                        Optional.empty(),
+                        Optional.empty(),
+                        2,
+                        0,
+                        1 << 20,
+                        128,
+                        4.0,
+                        8L << 30,
+                        2)),
+                freezes());
     }
 
     @AfterEach

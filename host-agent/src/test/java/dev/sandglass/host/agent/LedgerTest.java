@@ -80,7 +80,6 @@ final class LedgerTest {
                 "{",
                 "[]",
                 "null",
-                "{\"format\":99}",
                 "{\"format\":2}",
                 "{\"format\":2,\"id\":\"../../etc\",\"state\":\"destroying\"}",
                 "{\"format\":2,\"id\":\"%s\",\"env\":{},\"createdAt\":\"2026-01-02T03:04:05Z\",\"state\":\"running\"}",
@@ -95,6 +94,23 @@ final class LedgerTest {
         Files.createDirectories(ledger.directory(id));
         Files.writeString(ledger.directory(id).resolve("ledger.json"), content.replace("%s", id.value()));
         assertThat(ledger.scan()).singleElement().isInstanceOf(Ledger.Found.Damaged.class);
+    }
+
+    @Test
+    void aLedgerOfAnotherVersionIsKnownAsThatAndWhatItDependsOnIsNamed() throws IOException {
+        Files.createDirectories(ledger.directory(id));
+        Path file = ledger.directory(id).resolve("ledger.json");
+        Files.writeString(file, "{\"format\":99,\"template\":\"tpl1\",\"colour\":\"blue\"}");
+        Ledger.Found.OtherFormat later = new Ledger.Found.OtherFormat(id, 99, "tpl1");
+        assertThat(ledger.scan()).containsExactly(later);
+        assertThat(later.isLater()).isTrue();
+        assertThat(later.problem()).contains("version 99").contains("knows 2");
+        assertThat(ledger.templates()).contains("tpl1");
+        Files.writeString(file, "{\"format\":1,\"template\":\"tpl1\"}");
+        assertThat(ledger.scan())
+                .singleElement()
+                .satisfies(found ->
+                        assertThat(((Ledger.Found.OtherFormat) found).isLater()).isFalse());
     }
 
     @Test

@@ -8,6 +8,7 @@ import static dev.sandglass.host.image.StoreFixture.remove;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.FileDescriptor;
 import dev.sandglass.host.linux.Linux;
@@ -25,6 +26,7 @@ import java.time.Instant;
 import java.time.ZoneOffset;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.stream.Stream;
@@ -69,7 +71,7 @@ final class TemplateStoreTest {
         }
         assertThat(StoreFixture.privateToRoot(templates)).isTrue();
         assertThat(StoreFixture.privateToRoot(templates.resolve(id))).isTrue();
-        assertThat(store().imageDigests()).containsExactly(bootImages.digest());
+        assertThat(store().imageDigests()).hasValue(Set.of(bootImages.digest()));
     }
 
     private String found() {
@@ -133,10 +135,6 @@ final class TemplateStoreTest {
                         "token in the manifest altered",
                         edit("manifest.json", text -> text.replaceFirst("3031", "3131")),
                         "manifest was altered"),
-                new StoreFixture.Case(
-                        "manifest of a later format",
-                        edit("manifest.json", text -> text.replaceFirst("\"format\" *: *1", "\"format\" : 7")),
-                        "format is version 7"),
                 new StoreFixture.Case("memory missing", remove("memory"), "memory is missing"),
                 new StoreFixture.Case("memory empty", empty("memory"), "memory has 0 bytes"),
                 new StoreFixture.Case("memory truncated", halve("memory"), "memory has"),
@@ -174,6 +172,46 @@ final class TemplateStoreTest {
                     .hasMessageContaining(damage.told())
                     .hasMessageContaining(template.id());
         }
+    }
+
+    static Stream<StoreFixture.Case> formats() {
+        return Stream.of(
+                new StoreFixture.Case("later", format("\"format\" : 7,"), "version 7, this Sandglass knows 1"),
+                new StoreFixture.Case("none", format(""), "version 0, this Sandglass knows 1"));
+    }
+
+    private static StoreFixture.Damaging format(String line) {
+        return edit("manifest.json", text -> text.replaceFirst("\"format\" *: *1,", line));
+    }
+
+    @ParameterizedTest
+    @MethodSource("formats")
+    void aTemplateOfAnotherFormatIsPassedOverAndKeptWithItsImage(StoreFixture.Case other) throws IOException {
+        String id = publishedId();
+        other.damaging().apply(templates.resolve(id));
+        assertThat(store().find(SHAPE, IDENTITY, bootImages)).isEmpty();
+        String anew = publishedId();
+        assertThat(found()).isEqualTo(anew);
+        assertThatThrownBy(() -> store().require(id))
+                .isInstanceOfSatisfying(
+                        PlatformException.class,
+                        refused -> assertThat(refused.code()).isEqualTo(ErrorCode.INCOMPATIBLE_SNAPSHOT))
+                .hasMessageContaining(id)
+                .hasMessageContaining(other.told());
+        assertThat(names()).containsExactlyInAnyOrder(id, anew);
+        assertThat(store().imageDigests()).hasValue(Set.of(bootImages.digest()));
+    }
+
+    @Test
+    void whatALaterVersionFrozeIsNotAmongWhatMayGo() throws IOException {
+        String later = publishedId();
+        format("\"format\" : 7,").apply(templates.resolve(later));
+        String known = publishedId();
+        String earlier = publishedId();
+        format("").apply(templates.resolve(earlier));
+        assertThat(store().ids()).containsExactly(earlier, known);
+        edit("manifest.json", text -> text.replaceFirst("imageDigest", "image")).apply(templates.resolve(later));
+        assertThat(store().imageDigests()).as("not known, so none may go").isEmpty();
     }
 
     @Test

@@ -8,6 +8,7 @@ import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.linux.Command;
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -325,6 +326,27 @@ class GenerationStoreTest {
                 .hasMessageContaining(message)
                 .hasMessageNotContaining(scratch.toString());
         assertThatThrownBy(() -> GenerationStore.open(directory, base).merge()).hasMessageContaining(message);
+    }
+
+    @Test
+    void aManifestOfAnotherFormatIsNamedAndNothingIsRemoved() throws IOException {
+        pauseTwice();
+        Path manifest = directory.resolve("manifest");
+        byte[] content = Files.readAllBytes(manifest);
+        String text = new String(content, StandardCharsets.US_ASCII);
+        String later = text.substring(0, text.lastIndexOf("checksum "))
+                .replace("sandglass-memory 1", "sandglass-memory 7\ncolour blue");
+        int checksum = Checksums.of(java.nio.ByteBuffer.wrap(later.getBytes(StandardCharsets.US_ASCII)));
+        Files.writeString(manifest, later + String.format("checksum %08x\n", checksum));
+        List<String> files = filesIn(directory);
+        assertThatThrownBy(() -> GenerationStore.open(directory, base).requireIntact())
+                .isInstanceOfSatisfying(
+                        PlatformException.class,
+                        refused -> assertThat(refused.code()).isEqualTo(ErrorCode.INCOMPATIBLE_SNAPSHOT))
+                .hasMessageContaining("version 7, this Sandglass knows 1");
+        assertThat(filesIn(directory)).isEqualTo(files);
+        Files.write(manifest, content);
+        requireHolds(GenerationStore.open(directory, base), guest);
     }
 
     @Test
