@@ -49,7 +49,13 @@ final class Snapshots {
         }
         Sandbox sandbox = sandboxes.requireWhole(team, wanted.sandbox());
         String name = wanted.name().orElseGet(Snapshots::autoName);
-        requireFree(team, name, wanted.overwrite());
+        Optional<PlatformException> refusal = refusal(team, name, wanted.overwrite());
+        if (refusal.isPresent() && idempotency.isPresent() && answers.isUsed(team, idempotency.get())) {
+            return answers.repeat(team, idempotency.get(), WITHIN); // the name was taken by the first of the two
+        }
+        if (refusal.isPresent()) {
+            throw refusal.get();
+        }
         return switch (store.insert(team, name, sandbox.hostId(), idempotency, TEAM_MAX, WITHIN)) {
             case Insertion.Repeated repeated -> answers.repeat(team, idempotency.orElseThrow(), WITHIN);
             case Insertion.TooMany tooMany ->
@@ -69,15 +75,14 @@ final class Snapshots {
         return "snapshot-" + Ids.randomCharacters(AUTO_NAME_CHARACTERS);
     }
 
-    private void requireFree(TeamId team, String name, boolean overwrite) {
+    /** Why the name is not to be had; empty: it is. */
+    private Optional<PlatformException> refusal(TeamId team, String name, boolean overwrite) {
         Optional<Snapshot> namesake = store.find(team, name);
         if (namesake.isPresent() && namesake.get().kept().isEmpty()) {
-            throw new PlatformException(
-                    ErrorCode.ALREADY_EXISTS, "The name '" + name + "' is a base template's: choose another one.");
+            return Optional.of(new PlatformException(
+                    ErrorCode.ALREADY_EXISTS, "The name '" + name + "' is a base template's: choose another one."));
         }
-        if (namesake.isPresent() && !overwrite) {
-            throw taken(name);
-        }
+        return namesake.isPresent() && !overwrite ? Optional.of(taken(name)) : Optional.empty();
     }
 
     static PlatformException taken(String name) {

@@ -1,5 +1,6 @@
 package dev.sandglass.control.testing;
 
+import dev.sandglass.contract.check.CheckedHttpClient;
 import dev.sandglass.control.http.Json;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -13,11 +14,17 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
-/** Calls to the API with one set of credentials. */
+/** Calls to the API with one set of credentials. All traffic is compared with openapi.yaml. */
 public final class Api {
-    private static final HttpClient CLIENT =
-            HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+    /** Where control planes of the tests are; what is sent elsewhere is not compared with openapi.yaml. */
+    private static final Set<String> PLANES = ConcurrentHashMap.newKeySet();
+
+    private static final HttpClient CLIENT = CheckedHttpClient.around(
+            HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build(),
+            uri -> PLANES.contains(uri.getAuthority()));
 
     private final URI url;
     private final List<String> headers;
@@ -28,6 +35,7 @@ public final class Api {
     }
 
     public static Api at(URI url) {
+        PLANES.add(url.getAuthority());
         return new Api(url, List.of());
     }
 
