@@ -3,17 +3,21 @@ package dev.sandglass.control;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.sandglass.contract.Id.SandboxId;
+import dev.sandglass.contract.Id.SnapshotId;
 import dev.sandglass.contract.host.v1.CreateSandboxRequest;
+import dev.sandglass.contract.host.v1.CreateSnapshotRequest;
 import dev.sandglass.contract.host.v1.SandboxStatus;
 import dev.sandglass.control.testing.Api;
 import dev.sandglass.control.testing.Concurrently;
 import dev.sandglass.control.testing.TestPlane;
 import io.grpc.Status;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -85,6 +89,75 @@ final class SnapshotTest {
         return api.get(SNAPSHOTS + query).list().stream()
                 .map(snapshot -> snapshot.get("name"))
                 .toList();
+    }
+
+    // ---- rows and hosts
+
+    private String onHost(Instant createdAt) {
+        String id = SnapshotId.random().value();
+        test.agent.snapshots.put(id, CreateSnapshotRequest.getDefaultInstance());
+        test.agent.createdAt.put(id, createdAt);
+        return id;
+    }
+
+    @Test
+    void whatNoRowKnowsIsRemovedFromItsHostWhenItIsLittleAndOld() {
+        String kept = create("kept").text("id");
+        onHost(Instant.EPOCH);
+        onHost(Instant.EPOCH);
+        String young = onHost(Instant.now());
+        reconcile();
+        assertThat(test.agent.snapshots).containsOnlyKeys(kept, young);
+    }
+
+    @Test
+    void whatNoRowKnowsIsLeftAloneWhenItIsMuch() {
+        String kept = create("one").text("id");
+        List<String> theirs =
+                Stream.generate(() -> onHost(Instant.EPOCH)).limit(4).toList();
+        reconcile();
+        reconcile();
+        assertThat(test.agent.snapshots).hasSize(5).containsKey(kept).containsKeys(theirs.toArray(String[]::new));
+    }
+
+    @Test
+    void anotherInstallationsSnapshotsAreLeftAlone() {
+        create("one");
+        onHost(Instant.EPOCH);
+        String ours = test.agent.listedInstallation;
+        test.agent.listedInstallation = "another00";
+        try {
+            reconcile();
+            assertThat(test.agent.snapshots).hasSize(2);
+        } finally {
+            test.agent.listedInstallation = ours;
+        }
+    }
+
+    @Test
+    void aSnapshotThatComesBackAfterItsDeletionWasConfirmedIsRemovedAgain() {
+        String id = create("late").text("id");
+        create("other");
+        assertThat(api.delete(SNAPSHOTS + "/late").status()).isEqualTo(204);
+        assertThat(test.agent.snapshots).doesNotContainKey(id);
+        test.agent.snapshots.put(id, CreateSnapshotRequest.getDefaultInstance());
+        reconcile();
+        assertThat(test.agent.snapshots).doesNotContainKey(id);
+    }
+
+    @Test
+    void aRowWhoseDataAreGoneSaysSoUntilTheyAreBack() {
+        String id = create("gone").text("id");
+        CreateSnapshotRequest data = Objects.requireNonNull(test.agent.snapshots.remove(id));
+        reconcile();
+        assertThat(api.get(SNAPSHOTS + "/gone").json()).as("once").doesNotContainKey("error");
+        reconcile();
+        assertThat(api.get(SNAPSHOTS + "/gone").text("error")).contains("gone from its host");
+        assertThat(api.post("/v1/sandboxes", "{\"template\":\"gone\"}").status())
+                .isEqualTo(404);
+        test.agent.snapshots.put(id, data);
+        reconcile();
+        assertThat(api.get(SNAPSHOTS + "/gone").json()).doesNotContainKey("error");
     }
 
     // ---- the ways through

@@ -1,8 +1,8 @@
 package dev.sandglass.control.sandbox;
 
+import dev.sandglass.control.host.Strangers;
 import dev.sandglass.control.sandbox.Machines.HostView;
 import dev.sandglass.control.sandbox.Machines.Seen;
-import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -26,12 +26,6 @@ import java.util.TreeMap;
  * @param strangers on the host, unknown to the database and not to be touched: somebody must look
  */
 record Plan(List<Action> actions, Map<String, Long> missed, Set<String> strangers) {
-    /** Younger ones may be on their way into the database, however that may be. */
-    static final Duration STRANGER_AGE = Duration.ofMinutes(1);
-
-    private static final int STRANGERS_MAX = 3;
-    private static final int STRANGERS_PERCENT_MAX = 10;
-
     /** One step; each is a compare-and-set or may be repeated. */
     sealed interface Action {
         /** The row is not what its host says. */
@@ -97,7 +91,7 @@ record Plan(List<Action> actions, Map<String, Long> missed, Set<String> stranger
     private static Set<String> decideUnlisted(Situation situation, List<Action> actions) {
         Set<String> listed = new HashSet<>();
         situation.rows().forEach(row -> listed.add(row.id().value()));
-        Instant before = situation.now().minus(STRANGER_AGE);
+        Instant before = situation.now().minus(Strangers.AGE);
         NavigableMap<String, Instant> strangers = new TreeMap<>();
         situation.view().sandboxes().forEach((id, seen) -> {
             Known known = situation.unlisted().get(id);
@@ -108,18 +102,10 @@ record Plan(List<Action> actions, Map<String, Long> missed, Set<String> stranger
             }
         });
         int present = situation.view().sandboxes().size();
-        if (!areFew(strangers.size(), present)) {
+        if (!Strangers.areFew(strangers.size(), present)) {
             return strangers.navigableKeySet();
         }
         strangers.forEach((id, createdAt) -> actions.add(new Action.RemoveStranger(id, createdAt)));
         return Set.of();
-    }
-
-    /**
-     * Whether it is safe to take them for leftovers: a wrong database, one restored from a backup, or a wrong home make
-     * strangers of many, and of all of a small host's.
-     */
-    private static boolean areFew(int strangers, int present) {
-        return strangers < present && strangers <= Math.max(STRANGERS_MAX, present * STRANGERS_PERCENT_MAX / 100);
     }
 }

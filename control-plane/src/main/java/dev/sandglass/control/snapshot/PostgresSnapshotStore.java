@@ -9,8 +9,11 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.OffsetDateTime;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import org.jdbi.v3.core.Handle;
 import org.jdbi.v3.core.Jdbi;
 
@@ -182,6 +185,43 @@ final class PostgresSnapshotStore implements SnapshotStore {
         });
     }
 
+    @Override
+    public Map<String, Expected> expectedOn(String hostId) {
+        return jdbi.withHandle(handle -> handle.createQuery(
+                        "select id, lost_at is not null as lost from snapshots where host_id = :host and" + VISIBLE)
+                .bind("host", hostId)
+                .reduceRows(new HashMap<>(), (all, row) -> {
+                    all.put(row.getColumn("id", String.class), new Expected(row.getColumn("lost", Boolean.class)));
+                    return all;
+                }));
+    }
+
+    @Override
+    public Map<String, Boolean> known(Set<String> ids) {
+        if (ids.isEmpty()) {
+            return Map.of();
+        }
+        return jdbi.withHandle(handle -> handle.createQuery(
+                        "select id, removed_at is not null as removed from snapshots where id = any(:ids)")
+                .bindArray("ids", String.class, ids)
+                .reduceRows(new HashMap<>(), (all, row) -> {
+                    all.put(row.getColumn("id", String.class), row.getColumn("removed", Boolean.class));
+                    return all;
+                }));
+    }
+
+    @Override
+    public void markLost(List<String> ids, boolean lost) {
+        if (!ids.isEmpty()) {
+            jdbi.useHandle(handle -> handle.createUpdate(
+                            "update snapshots set lost_at = case when :lost then now() end where id = any(:ids) and"
+                                    + VISIBLE)
+                    .bind("lost", lost)
+                    .bindArray("ids", String.class, ids)
+                    .execute());
+        }
+    }
+
     /** The row of a snapshot stays while a sandbox was made from it. */
     @Override
     public void tidy() {
@@ -204,6 +244,7 @@ final class PostgresSnapshotStore implements SnapshotStore {
                 row.getString("name"),
                 host.map(id -> new Kept(id, vcpus, memoryMb)),
                 row.getLong("size_bytes"),
-                row.getObject("created_at", OffsetDateTime.class).toInstant());
+                row.getObject("created_at", OffsetDateTime.class).toInstant(),
+                row.getObject("lost_at") != null);
     }
 }

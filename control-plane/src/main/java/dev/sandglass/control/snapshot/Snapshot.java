@@ -10,8 +10,9 @@ import java.util.Optional;
  *
  * @param kept where it is and its shape; empty for a base template, which every host makes for itself
  * @param sizeBytes allocated on disk
+ * @param lost its host does not have it any more
  */
-record Snapshot(SnapshotId id, String name, Optional<Kept> kept, long sizeBytes, Instant createdAt) {
+record Snapshot(SnapshotId id, String name, Optional<Kept> kept, long sizeBytes, Instant createdAt, boolean lost) {
     record Kept(String hostId, int vcpus, int memoryMb) {}
 
     Template template() {

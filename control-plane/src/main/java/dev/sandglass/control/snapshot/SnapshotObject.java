@@ -11,7 +11,10 @@ record SnapshotObject(
         @Nullable Integer vcpus,
         @Nullable Integer memoryMb,
         long sizeBytes,
-        Instant createdAt) {
+        Instant createdAt,
+        @Nullable String error) {
+    private static final String LOST = "Its data are gone from its host; only deleting it helps.";
+
     static SnapshotObject of(Snapshot snapshot) {
         return new SnapshotObject(
                 snapshot.id().value(),
@@ -20,6 +23,7 @@ record SnapshotObject(
                 snapshot.kept().map(Snapshot.Kept::vcpus).orElse(null),
                 snapshot.kept().map(Snapshot.Kept::memoryMb).orElse(null),
                 snapshot.sizeBytes(),
-                snapshot.createdAt());
+                snapshot.createdAt(),
+                snapshot.lost() ? LOST : null);
     }
 }

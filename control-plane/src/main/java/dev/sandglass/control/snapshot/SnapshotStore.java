@@ -5,7 +5,9 @@ import dev.sandglass.contract.Id.TeamId;
 import dev.sandglass.control.idempotency.Idempotency;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /** Rows of snapshots. Thread-safe. */
 interface SnapshotStore {
@@ -61,6 +63,17 @@ interface SnapshotStore {
 
     /** Gives up what is past its deadline; all that hosts are to delete now. */
     List<Condemned> condemned();
+
+    /** A complete one that nobody has deleted; {@code lost}: its row says that its data are gone. */
+    record Expected(boolean lost) {}
+
+    /** What a host should have, by id. */
+    Map<String, Expected> expectedOn(String hostId);
+
+    /** Which of these have a row, and whether their host has confirmed that they are gone. */
+    Map<String, Boolean> known(Set<String> ids);
+
+    void markLost(List<String> ids, boolean lost);
 
     /** Forgets what nobody can ask for any more. */
     void tidy();

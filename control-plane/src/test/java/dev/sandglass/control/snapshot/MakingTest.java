@@ -61,6 +61,11 @@ final class MakingTest {
             }
             onHost.remove(snapshot.id());
         }
+
+        @Override
+        public Listing list(String hostId) {
+            throw new PlatformException(ErrorCode.HOST_UNAVAILABLE, "Nobody asks it here.");
+        }
     };
 
     @BeforeEach

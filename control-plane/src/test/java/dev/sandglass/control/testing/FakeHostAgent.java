@@ -22,6 +22,7 @@ import dev.sandglass.contract.host.v1.KillExecRequest;
 import dev.sandglass.contract.host.v1.ListDirectoryResponse;
 import dev.sandglass.contract.host.v1.ListExecsResponse;
 import dev.sandglass.contract.host.v1.ListSandboxesResponse;
+import dev.sandglass.contract.host.v1.ListSnapshotsResponse;
 import dev.sandglass.contract.host.v1.MoveRequest;
 import dev.sandglass.contract.host.v1.OutputStream;
 import dev.sandglass.contract.host.v1.PathRequest;
@@ -32,6 +33,7 @@ import dev.sandglass.contract.host.v1.ResumeSandboxResponse;
 import dev.sandglass.contract.host.v1.SandboxInfo;
 import dev.sandglass.contract.host.v1.SandboxRequest;
 import dev.sandglass.contract.host.v1.SandboxStatus;
+import dev.sandglass.contract.host.v1.SnapshotInfo;
 import dev.sandglass.contract.host.v1.SnapshotRequest;
 import dev.sandglass.contract.host.v1.WriteFileRequest;
 import dev.sandglass.contract.host.v1.WriteTarget;
@@ -399,6 +401,19 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
         }
         snapshots.remove(request.getSnapshotId());
         observer.onNext(Empty.getDefaultInstance());
+        observer.onCompleted();
+    }
+
+    @Override
+    public void listSnapshots(Empty request, StreamObserver<ListSnapshotsResponse> observer) {
+        ListSnapshotsResponse.Builder answer =
+                ListSnapshotsResponse.newBuilder().setInstallationId(listedInstallation);
+        snapshots
+                .keySet()
+                .forEach(id -> answer.addSnapshots(SnapshotInfo.newBuilder()
+                        .setSnapshotId(id)
+                        .setCreatedAt(timestamp(createdAt.getOrDefault(id, Instant.EPOCH)))));
+        observer.onNext(answer.build());
         observer.onCompleted();
     }
 

@@ -23,6 +23,7 @@ import dev.sandglass.contract.host.v1.KillExecRequest;
 import dev.sandglass.contract.host.v1.ListDirectoryResponse;
 import dev.sandglass.contract.host.v1.ListExecsResponse;
 import dev.sandglass.contract.host.v1.ListSandboxesResponse;
+import dev.sandglass.contract.host.v1.ListSnapshotsResponse;
 import dev.sandglass.contract.host.v1.MoveRequest;
 import dev.sandglass.contract.host.v1.PathRequest;
 import dev.sandglass.contract.host.v1.ReadFileRequest;
@@ -32,6 +33,7 @@ import dev.sandglass.contract.host.v1.ResumeSandboxResponse;
 import dev.sandglass.contract.host.v1.SandboxInfo;
 import dev.sandglass.contract.host.v1.SandboxRequest;
 import dev.sandglass.contract.host.v1.SandboxStatus;
+import dev.sandglass.contract.host.v1.SnapshotInfo;
 import dev.sandglass.contract.host.v1.SnapshotRequest;
 import dev.sandglass.contract.host.v1.WriteFileRequest;
 import dev.sandglass.host.guest.GuestClient;
@@ -186,6 +188,20 @@ final class HostAgentGrpc extends HostAgentServiceGrpc.HostAgentServiceImplBase 
         answer("delete snapshot", responses, () -> {
             sandboxes.deleteSnapshot(new SnapshotId(request.getSnapshotId()));
             return Empty.getDefaultInstance();
+        });
+    }
+
+    @Override
+    public void listSnapshots(Empty request, StreamObserver<ListSnapshotsResponse> responses) {
+        answer("list snapshots", responses, () -> {
+            ListSnapshotsResponse.Builder list =
+                    ListSnapshotsResponse.newBuilder().setInstallationId(identity.installation());
+            sandboxes
+                    .snapshots()
+                    .forEach(snapshot -> list.addSnapshots(SnapshotInfo.newBuilder()
+                            .setSnapshotId(snapshot.id().value())
+                            .setCreatedAt(timestamp(snapshot.createdAt()))));
+            return list.build();
         });
     }
 

@@ -297,6 +297,10 @@ final class Sandboxes implements AutoCloseable {
         parts.steps().run(Step.SNAPSHOT_REMOVE, id.value(), () -> snapshots.remove(id));
     }
 
+    List<Snapshots.Kept> snapshots() {
+        return snapshots.all();
+    }
+
     /** As {@link Sandbox#begin}; one that was destroyed meanwhile is unknown. */
     private Sandbox.Operation begin(Sandbox sandbox, String what, Deadline deadline) {
         Sandbox.Operation operation = sandbox.begin(what, deadline);

@@ -1,6 +1,7 @@
 package dev.sandglass.host.agent;
 
 import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.Id.Ids;
 import dev.sandglass.contract.Id.SnapshotId;
 import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.lifecycle.SandboxState;
@@ -12,6 +13,8 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Instant;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -156,6 +159,29 @@ final class Snapshots {
             Linux.fsyncDirectory(directory);
             Host.removeDirectory(gone);
         }
+    }
+
+    /** One on disk, whatever its state; the time is the host's. */
+    record Kept(SnapshotId id, Instant createdAt) {}
+
+    List<Kept> all() {
+        List<Kept> all = new ArrayList<>();
+        for (Path home : folders()) {
+            String name = String.valueOf(home.getFileName());
+            if (Ids.isValid(SnapshotId.PREFIX, name)) {
+                try {
+                    // Nothing in it changes once it has been published.
+                    all.add(new Kept(
+                            new SnapshotId(name),
+                            Files.getLastModifiedTime(home).toInstant()));
+                } catch (NoSuchFileException removedMeanwhile) {
+                    // It is not there any more.
+                } catch (IOException e) {
+                    throw new UncheckedIOException("look at snapshot " + name, e);
+                }
+            }
+        }
+        return all;
     }
 
     /** Ids of the templates that a snapshot depends on. */
