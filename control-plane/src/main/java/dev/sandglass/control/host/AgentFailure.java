@@ -8,6 +8,7 @@ import io.grpc.StatusException;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /** What an agent's status means to a caller of the API. */
@@ -15,6 +16,9 @@ public final class AgentFailure {
     static final Metadata.Key<String> ERROR_CODE = Metadata.Key.of("sandglass-error", Metadata.ASCII_STRING_MARSHALLER);
 
     private static final int MESSAGE_LENGTH_MAX = 1000;
+
+    /** What an agent only says by name when it has words for it. */
+    private static final Set<ErrorCode> WORDED = Set.of(ErrorCode.AGENT_ERROR, ErrorCode.HOST_UNAVAILABLE);
 
     private AgentFailure() {}
 
@@ -27,7 +31,9 @@ public final class AgentFailure {
                 .flatMap(metadata -> Optional.ofNullable(metadata.get(ERROR_CODE)))
                 .flatMap(AgentFailure::codeNamed);
         ErrorCode code = named.orElse(codeOf(status.getCode()));
-        return new PlatformException(code, message(status, code), cause);
+        String message =
+                named.filter(WORDED::contains).map(_ -> worded(status, code)).orElse(message(status, code));
+        return new PlatformException(code, message, cause);
     }
 
     private static ErrorCode codeOf(Status.Code status) {
@@ -50,6 +56,18 @@ public final class AgentFailure {
                 .findFirst();
     }
 
+    /** It is not a bug of the agent's: it says for callers what went wrong with a guest or a machine. */
+    private static String worded(Status status, ErrorCode code) {
+        return Optional.ofNullable(status.getDescription())
+                .map(description -> cut(description.strip()))
+                .filter(description -> !description.isEmpty())
+                .orElseGet(() -> message(status, code));
+    }
+
+    private static String cut(String description) {
+        return description.substring(0, Math.min(description.length(), MESSAGE_LENGTH_MAX));
+    }
+
     /** The agent words what a caller can act on for callers; anything else stays in the log. */
     private static String message(Status status, ErrorCode code) {
         String description =
@@ -60,10 +78,7 @@ public final class AgentFailure {
                 status.getCode() == Status.Code.DEADLINE_EXCEEDED
                         ? "The sandbox's host did not finish in time."
                         : "The sandbox's host failed to do it; the X-Request-Id finds the reason in the server's log.";
-            default ->
-                description.isEmpty()
-                        ? "The sandbox's host refused it."
-                        : description.substring(0, Math.min(description.length(), MESSAGE_LENGTH_MAX));
+            default -> description.isEmpty() ? "The sandbox's host refused it." : cut(description);
         };
     }
 }

@@ -18,6 +18,8 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Lock;
+import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * A connection to the agent of every host: in this process, or over the network to the address the host registered with.
@@ -37,6 +39,7 @@ public final class HostDirectory implements AutoCloseable {
     private final AgentCredentials credentials;
     private final Map<String, HostConnection> embedded = new ConcurrentHashMap<>();
     private final Map<String, Remote> remotes = new ConcurrentHashMap<>();
+    private final Map<String, Lock> connecting = new ConcurrentHashMap<>();
     private final Map<String, Seen> seen = new ConcurrentHashMap<>();
     private final ExecutorService callbacks = Executors.newThreadPerTaskExecutor(
             Thread.ofVirtual().name("agent-call-", 0).factory());
@@ -79,8 +82,22 @@ public final class HostDirectory implements AutoCloseable {
         return host;
     }
 
-    /** Connects to {@code address}, where {@code hostId} must be the one that answers, and keeps the connection. */
+    /**
+     * Connects to {@code address}, where {@code hostId} must be the one that answers, and keeps the connection. Of many who
+     * ask at once one connects: a second connection would end the first under those who have it already.
+     */
     HostConnection connect(String hostId, String address) {
+        Lock turn = connecting.computeIfAbsent(hostId, _ -> new ReentrantLock());
+        turn.lock();
+        try {
+            Remote known = remotes.get(hostId);
+            return known != null && known.address().equals(address) ? known.connection() : connectAnew(hostId, address);
+        } finally {
+            turn.unlock();
+        }
+    }
+
+    private HostConnection connectAnew(String hostId, String address) {
         ManagedChannel channel = open(address);
         HostConnection connection = new HostConnection(hostId, credentials.on(channel));
         try {
@@ -104,6 +121,14 @@ public final class HostDirectory implements AutoCloseable {
     boolean isConnected(String hostId, String address) {
         Remote remote = remotes.get(hostId);
         return remote != null && remote.address().equals(address);
+    }
+
+    /** It lives: a connection that waits before it tries again, since the host was not there for a while, tries now. */
+    void heardOf(String hostId) {
+        Remote remote = remotes.get(hostId);
+        if (remote != null) {
+            remote.channel().resetConnectBackoff();
+        }
     }
 
     /** The agent in this process. */

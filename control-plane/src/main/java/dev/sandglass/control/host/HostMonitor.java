@@ -66,6 +66,7 @@ public final class HostMonitor implements AutoCloseable {
         repeat("the agent at " + target, () -> {
             HandshakeResponse answer = directory.ask(target);
             store.heartbeat(answer.getHostId(), Optional.of(target), answer.getVersion(), answer.getCapacity());
+            directory.heardOf(answer.getHostId());
         });
     }
 

@@ -95,6 +95,7 @@ public final class HostRegistry implements AutoCloseable {
                             .addKeyValue("version", request.getVersion())
                             .log("host registered");
                 }
+                directory.heardOf(request.getHostId());
                 store.heartbeat(
                         request.getHostId(),
                         Optional.of(request.getAddress()),

@@ -12,6 +12,7 @@ import dev.sandglass.control.ConfigurationKeys;
 import dev.sandglass.control.ControlPlane;
 import dev.sandglass.control.ControlPlaneConfiguration;
 import dev.sandglass.control.testing.Api;
+import dev.sandglass.control.testing.Concurrently;
 import dev.sandglass.control.testing.FakeHostAgent;
 import dev.sandglass.control.testing.TestDatabase;
 import io.grpc.Grpc;
@@ -38,15 +39,25 @@ final class HostRegistryTest {
     private Path home;
 
     private ControlPlane start() {
+        return start(TestDatabase.freshUrl());
+    }
+
+    private ControlPlane start(String database) {
         return ControlPlane.start(
                 ControlPlaneConfiguration.read(
                         Map.of(
-                                "SANDGLASS_HOME", home.toString(),
-                                "CP_LISTEN_ADDR", "127.0.0.1:0",
-                                "SANDGLASS_REGISTRY_ADDR", "127.0.0.1:0",
-                                "SANDGLASS_INSTALLATION", OURS.id(),
-                                "SANDGLASS_AGENT_TOKEN", OURS.agentToken(),
-                                "DATABASE_URL", TestDatabase.freshUrl()),
+                                "SANDGLASS_HOME",
+                                home.toString(),
+                                "CP_LISTEN_ADDR",
+                                "127.0.0.1:0",
+                                "SANDGLASS_REGISTRY_ADDR",
+                                "127.0.0.1:0",
+                                "SANDGLASS_INSTALLATION",
+                                OURS.id(),
+                                "SANDGLASS_AGENT_TOKEN",
+                                OURS.agentToken(),
+                                "DATABASE_URL",
+                                database),
                         ConfigurationKeys.controlPlane()),
                 Optional.empty(),
                 Progress.SILENT);
@@ -81,6 +92,34 @@ final class HostRegistryTest {
                 .isInstanceOfSatisfying(
                         StatusRuntimeException.class,
                         failure -> assertThat(failure.getStatus().getCode()).isEqualTo(code));
+    }
+
+    /** Each would have connected for itself, and a second connection ended the first under those who had it. */
+    @Test
+    void aBurstOfFirstRequestsFindsOneConnection() throws Exception {
+        String database = TestDatabase.freshUrl();
+        try (FakeHostAgent agent = new FakeHostAgent("host-burst", OURS.id())) {
+            Server server = serve(agent);
+            try (ControlPlane first = start(database)) {
+                ManagedChannel channel = Grpc.newChannelBuilder(
+                                "127.0.0.1:"
+                                        + first.registryAddress().orElseThrow().getPort(),
+                                InsecureChannelCredentials.create())
+                        .build();
+                try (ControlPlane second = start(database)) {
+                    HostRegistryServiceGrpc.newBlockingStub(new AgentCredentials(OURS).on(channel))
+                            .register(request(agent, server));
+                    Api api = Api.at(second.url()).withKey(second.createLocalKey("burst"));
+                    List<Integer> answers = Concurrently.run(
+                            20, _ -> api.post("/v1/sandboxes", "{}").status());
+                    assertThat(answers).hasSize(20).containsOnly(201);
+                } finally {
+                    channel.shutdownNow();
+                }
+            } finally {
+                server.shutdownNow();
+            }
+        }
     }
 
     @Test

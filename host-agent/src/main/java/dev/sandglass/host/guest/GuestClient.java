@@ -35,6 +35,7 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Client of the agent in one guest. Thread-safe, blocking, meant for virtual threads; each operation has a connection of
@@ -50,11 +51,26 @@ public final class GuestClient implements AutoCloseable {
     /** Half of what is promised to users: the other half is for what happens until they look. */
     private static final Duration CLOCK_ERROR_MAX = Duration.ofMillis(25);
 
-    /** A renewal takes 100 ms in a guest that has just been restored, 5 ms and less the second time. */
-    private static final int CLOCK_ATTEMPTS_MAX = 20;
+    /**
+     * A renewal takes 100 ms in a guest that has just been restored, 5 ms and less the second time. On a busy host any of
+     * them may take longer than the clock may be wrong: twenty in a row did while a hundred sandboxes were made. So it is
+     * tried for a while, with pauses that let others finish.
+     */
+    private static final Duration CLOCK_PATIENCE = Duration.ofSeconds(15);
+
+    /** The same for a guest that goes on in any case, and stands still meanwhile. */
+    private static final Duration CLOCK_PATIENCE_GOING_ON = Duration.ofMillis(500);
+
+    private static final int CLOCK_ATTEMPTS_AT_ONCE = 5;
+    private static final Duration CLOCK_PAUSE = Duration.ofMillis(20);
 
     /** For what a disk may take long to do: the guest goes on even if we do not wait. */
     private static final Duration DISK = Duration.ofMinutes(5);
+
+    /** A guest is held for a tenth of a second; on a host that is busy or has slow disks for some times that. */
+    private static final Duration FROZEN_PATIENCE = Duration.ofSeconds(20);
+
+    private static final Duration FROZEN_POLL = Duration.ofMillis(10);
 
     private static final Request THAW =
             Request.newBuilder().setThaw(Thaw.getDefaultInstance()).build();
@@ -120,7 +136,7 @@ public final class GuestClient implements AutoCloseable {
      * an earlier attempt had been carried out and its answer was lost. When it fails, nothing has been thawed.
      */
     public void renew(Renewal renewal, Deadline deadline) {
-        if (!renewedPrecisely(renewal, deadline)) {
+        if (!renewedPrecisely(renewal, deadline, CLOCK_PATIENCE)) {
             throw new PlatformException(
                     ErrorCode.HOST_UNAVAILABLE,
                     "The sandbox's clock could not be set precisely: this host is too busy. Try again.");
@@ -138,17 +154,24 @@ public final class GuestClient implements AutoCloseable {
      */
     public void goOn(InstantSource clock, byte[] entropy, Deadline deadline) {
         // On a host that is too busy to be sure its clock is as right as it can be, and better than before.
-        boolean _ = renewedPrecisely(new Renewal(pool.token().toByteArray(), clock, entropy, "", true, true), deadline);
+        boolean _ = renewedPrecisely(
+                new Renewal(pool.token().toByteArray(), clock, entropy, "", true, true),
+                deadline,
+                CLOCK_PATIENCE_GOING_ON);
         callDone(THAW, deadline);
     }
 
-    private boolean renewedPrecisely(Renewal renewal, Deadline deadline) {
-        for (int attempt = 0; attempt < CLOCK_ATTEMPTS_MAX; attempt++) {
-            if (renewOnce(renewal, deadline).compareTo(CLOCK_ERROR_MAX) <= 0) {
-                return true;
+    private boolean renewedPrecisely(Renewal renewal, Deadline deadline, Duration most) {
+        Deadline patience = Deadline.after(deadline.remaining().dividedBy(2)).orAfter(most);
+        for (int attempt = 1; renewOnce(renewal, deadline).compareTo(CLOCK_ERROR_MAX) > 0; attempt++) {
+            if (patience.expired()) {
+                return false;
+            }
+            if (attempt >= CLOCK_ATTEMPTS_AT_ONCE) {
+                LockSupport.parkNanos(CLOCK_PAUSE.toNanos());
             }
         }
-        return false;
+        return true;
     }
 
     /** By how much the guest's clock is wrong at most. */
@@ -256,25 +279,45 @@ public final class GuestClient implements AutoCloseable {
         callDone(THAW, Deadline.after(PROMPT));
     }
 
-    /** The command's output is read from the stream; closing that leaves the command running. */
+    /**
+     * The command's output is read from the stream; closing that leaves the command running. While user processes are held
+     * for a moment, as they are for a snapshot, it waits.
+     */
     public ExecStream startExec(StartExec start, Deadline deadline) {
-        return openExec(Request.newBuilder().setStartExec(start).build(), deadline);
+        Request request = Request.newBuilder().setStartExec(start).build();
+        Deadline patience = deadline.orAfter(FROZEN_PATIENCE);
+        while (true) {
+            Optional<ExecStream> started = start(request, deadline, (connection, reply) -> {
+                if (isHeld(reply) && !patience.expired()) {
+                    pool.release(connection);
+                    return Optional.empty();
+                }
+                return Optional.of(stream(connection, reply));
+            });
+            if (started.isPresent()) {
+                return started.get();
+            }
+            LockSupport.parkNanos(FROZEN_POLL.toNanos());
+        }
+    }
+
+    private static boolean isHeld(Reply reply) {
+        return reply.getKindCase() == Reply.KindCase.FAILURE
+                && reply.getFailure().getCode() == Failure.Code.FROZEN;
     }
 
     /** Goes on after the first {@code afterSeq} bytes of output. Whoever read the command before is detached. */
     public ExecStream attachExec(String execId, long afterSeq, Deadline deadline) {
         AttachExec attach =
                 AttachExec.newBuilder().setExecId(execId).setAfterSeq(afterSeq).build();
-        return openExec(Request.newBuilder().setAttachExec(attach).build(), deadline);
+        return start(Request.newBuilder().setAttachExec(attach).build(), deadline, this::stream);
     }
 
-    private ExecStream openExec(Request request, Deadline deadline) {
-        return start(request, deadline, (connection, reply) -> {
-            if (reply.getKindCase() != Reply.KindCase.EXEC_STARTED) {
-                throw GuestFailures.unexpected(reply);
-            }
-            return new GuestExecStream(pool, connection, reply.getExecStarted());
-        });
+    private ExecStream stream(GuestConnection connection, Reply reply) {
+        if (reply.getKindCase() != Reply.KindCase.EXEC_STARTED) {
+            throw GuestFailures.unexpected(reply);
+        }
+        return new GuestExecStream(pool, connection, reply.getExecStarted());
     }
 
     /**

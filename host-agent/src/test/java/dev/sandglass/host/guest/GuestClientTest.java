@@ -634,7 +634,7 @@ class GuestClientTest {
         // Nobody sets a test's clock: it is an hour behind the one it should have.
         InstantSource ahead = InstantSource.offset(InstantSource.system(), Duration.ofHours(1));
         Renewal renewal = new Renewal(new byte[GuestClient.TOKEN_BYTES], ahead, new byte[64], "box-1", true);
-        assertThatThrownBy(() -> guest.renew(renewal, soon()))
+        assertThatThrownBy(() -> guest.renew(renewal, Deadline.after(Duration.ofSeconds(2))))
                 .isInstanceOf(PlatformException.class)
                 .hasMessageContaining("clock");
         guest.ping(soon());

@@ -2,6 +2,7 @@ package dev.sandglass.host.guest;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandglass.contract.Id;
 import dev.sandglass.contract.PlatformException;
@@ -42,6 +43,10 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -236,6 +241,39 @@ final class ResumedGuestTest {
     }
 
     // ---- Tests
+
+    /** As on a machine that is busy for longer than a few attempts take. */
+    @Test
+    void aClockThatIsHardToSetIsSetWhenTheHostHasTimeAgain() throws Exception {
+        Clone clone = restored();
+        AtomicInteger readings = new AtomicInteger();
+        InstantSource late = () -> {
+            boolean received = readings.incrementAndGet() % 2 == 0;
+            return Instant.now().plusMillis(received && readings.get() < 100 ? 60 : 0);
+        };
+        clone.guest.renew(new Renewal(FIRST_TOKEN, late, bytes(64), "late", true, false), soon());
+        assertThat(readings.get()).isGreaterThanOrEqualTo(100);
+        assertThat(run(clone.guest, "hostname")).isEqualTo("late");
+    }
+
+    @Test
+    void aCommandThatComesWhileProcessesAreHeldRunsWhenTheyGoOn() throws Exception {
+        Clone clone = restored();
+        renew(clone, "held", true);
+        clone.guest.freeze(FREEZE);
+        CompletableFuture<String> answer =
+                CompletableFuture.supplyAsync(() -> run(clone.guest, "echo", "waited"), Thread::startVirtualThread);
+        assertThatThrownBy(() -> answer.get(300, TimeUnit.MILLISECONDS)).isInstanceOf(TimeoutException.class);
+        clone.guest.thaw();
+        assertThat(answer.get(20, TimeUnit.SECONDS)).isEqualTo("waited");
+
+        clone.guest.freeze(FREEZE);
+        CompletableFuture<String> late =
+                CompletableFuture.supplyAsync(() -> run(clone.guest, "echo", "late"), Thread::startVirtualThread);
+        Thread.sleep(100);
+        clone.guest.closeConnections("It is being paused.");
+        assertThatThrownBy(() -> late.get(20, TimeUnit.SECONDS)).hasMessageContaining("It is being paused.");
+    }
 
     @Test
     void theFirstThingThatTwoClonesDoIsRightAndTheirOwn() throws Exception {
