@@ -3,6 +3,11 @@ package dev.sandglass.acceptance;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.grpc.Status;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.List;
 import java.util.Set;
@@ -18,6 +23,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 @ExtendWith(Shared.class)
 class WarmPoolTest {
     private static final int SIZE = 2;
+    private static final int RESERVE_MB = 512;
     private static final Duration FILLED = Duration.ofSeconds(40);
 
     /** Names of machines that no sandbox has. */
@@ -99,20 +105,51 @@ class WarmPoolTest {
             assertThat(agent.vms()).as("a pool ends with its agent").isEmpty();
             assertThat(agent.footprint().of(Footprint.MACHINES)).isEmpty();
 
-            // Nothing is kept where memory is short.
-            agent.with("SANDGLASS_MEMORY_RESERVE_MB", Long.toString(availableMb() * 2))
-                    .start();
+            // What is only kept ready goes where memory is short, and comes back.
+            Path meminfo = agent.home().resolve("meminfo");
+            available(meminfo, 8192);
+            agent.with("SANDGLASS_MEMORY_RESERVE_MB", Integer.toString(RESERVE_MB))
+                    .start("-Dsandglass.meminfo=" + meminfo);
             try (Host host = Host.of(agent)) {
-                Installation.pause(Duration.ofSeconds(4));
-                assertThat(pooled(agent, host)).isEmpty();
+                awaitFilled(agent, host, SIZE);
+                available(meminfo, RESERVE_MB + 200); // enough for a sandbox, too little to keep some ready
+                awaitOnly(agent, host, 0);
+                String one = host.create();
+                String two = host.create();
+                assertThat(host.sh(one, "hostname")).isEqualTo(one);
+                assertThat(host.sh(two, "hostname")).isEqualTo(two);
+                awaitOnly(agent, host, 2);
+                available(meminfo, RESERVE_MB);
                 assertThat(Host.refusal(host::create)).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
+                available(meminfo, 8192);
+                Set<String> again = awaitFilled(agent, host, SIZE);
+                assertThat(again).contains(agent.machine(host.create()));
+                host.destroyAll();
             }
         }
     }
 
-    private static long availableMb() {
-        String kib = Proc.value(Installation.read(java.nio.file.Path.of("/proc/meminfo")), "MemAvailable")
-                .replaceAll("\\D", "");
-        return Long.parseLong(kib) / 1024;
+    /** As many VMs as there are sandboxes, and nothing else of a machine. */
+    private static void awaitOnly(Installation agent, Host host, int sandboxes) {
+        Awaitility.await().atMost(FILLED).pollInterval(Duration.ofMillis(100)).untilAsserted(() -> {
+            assertThat(pooled(agent, host)).isEmpty();
+            assertThat(agent.vms()).hasSize(sandboxes);
+            assertThat(agent.footprint().of(Footprint.CGROUPS))
+                    .filteredOn(group -> group.matches(".*/vm[0-9a-z]{20}"))
+                    .allMatch(group ->
+                            host.list().keySet().stream().anyMatch(id -> group.endsWith("/" + agent.machine(id))));
+        });
+    }
+
+    /** What the agent takes for /proc/meminfo. */
+    private static void available(Path meminfo, int megabytes) {
+        Path next = meminfo.resolveSibling("meminfo.next");
+        try {
+            Files.writeString(
+                    next, "MemTotal: %d kB%nMemAvailable: %d kB%n".formatted(16 << 20, (long) megabytes * 1024));
+            Files.move(next, meminfo, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw new UncheckedIOException("write " + meminfo, e);
+        }
     }
 }

@@ -24,10 +24,7 @@ final class Admission {
     private long promisedMb;
     private int starting;
 
-    Admission(HostAgentConfiguration configuration) {
-        this(configuration, Path.of("/proc/meminfo"));
-    }
-
+    /** @param meminfo as /proc/meminfo */
     Admission(HostAgentConfiguration configuration, Path meminfo) {
         this.configuration = configuration;
         this.meminfo = meminfo;

@@ -1,9 +1,12 @@
 package dev.sandglass.host.agent;
 
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.lifecycle.SandboxState;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.process.ExitStatus;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import org.slf4j.Logger;
@@ -16,6 +19,9 @@ final class Deaths implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Deaths.class);
     /** Longer than any operation that may hold the sandbox meanwhile. */
     private static final Duration TIMEOUT = Duration.ofMinutes(4);
+
+    /** Between the end of a process and the news of it. */
+    private static final Duration EXIT_NEWS = Duration.ofSeconds(1);
 
     private final Parts parts;
     private final ExecutorService tasks = Executors.newVirtualThreadPerTaskExecutor();
@@ -44,6 +50,27 @@ final class Deaths implements AutoCloseable {
         } catch (RuntimeException failure) {
             log.error("sandbox={} cannot be stopped after the end of its VM ({})", sandbox.id(), status, failure);
         }
+    }
+
+    /**
+     * What to tell whoever asked for something that failed because the machine ended on the way; empty if it did not. Then
+     * the sandbox is made a stopped one, with its disk. Only for the holder of the operation, and not for one whose ledger says that it is paused.
+     *
+     * @param doing as in "while it was being paused"
+     */
+    Optional<RuntimeException> explain(Sandbox sandbox, LiveMachine machine, String doing, RuntimeException failure) {
+        Optional<ExitStatus> ended = machine.ended(EXIT_NEWS);
+        if (ended.isEmpty()) {
+            return Optional.empty();
+        }
+        String reason = reason(ended.get());
+        log.warn("sandbox={} state=stopped {}: {}", sandbox.id(), doing, reason, failure);
+        stop(sandbox, reason);
+        return Optional.of(new PlatformException(
+                ErrorCode.AGENT_ERROR,
+                "The machine ended while it was being " + doing + ". " + reason
+                        + " The sandbox is stopped; its disk is kept, and a resume boots from it.",
+                failure));
     }
 
     static String reason(ExitStatus status) {

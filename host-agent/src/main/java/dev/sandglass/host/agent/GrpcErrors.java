@@ -13,8 +13,7 @@ import org.slf4j.LoggerFactory;
 /** Failures as gRPC statuses, see host_agent.proto: the code, and the exact ErrorCode as trailer. */
 final class GrpcErrors {
     private static final Logger log = LoggerFactory.getLogger(GrpcErrors.class);
-    private static final Metadata.Key<String> ERROR =
-            Metadata.Key.of("sandglass-error", Metadata.ASCII_STRING_MARSHALLER);
+    static final Metadata.Key<String> ERROR = Metadata.Key.of("sandglass-error", Metadata.ASCII_STRING_MARSHALLER);
 
     private GrpcErrors() {}
 

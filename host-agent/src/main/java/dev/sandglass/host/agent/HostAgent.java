@@ -46,6 +46,9 @@ public final class HostAgent implements AutoCloseable {
     /** Set by crash tests only, see {@link Steps}. */
     private static final String FAILPOINT_PROPERTY = "sandglass.failpoint";
 
+    /** Set by tests only, which need a host whose memory is short. */
+    private static final String MEMINFO_PROPERTY = "sandglass.meminfo";
+
     private final Scope scope;
     private final Sandboxes sandboxes;
     private final Consumer<Progress> ensureDefaultTemplate;
@@ -94,7 +97,8 @@ public final class HostAgent implements AutoCloseable {
         Host host = new Host(vmm, new Qcow2Disks(), networks, Cgroups.detect(owner), configuration.rootDiskBytes());
         Steps steps = new Steps(Optional.ofNullable(System.getProperty(FAILPOINT_PROPERTY)));
         TemplateStore store = new TemplateStore(configuration.templatesDirectory(), images, Clock.systemUTC());
-        Admission admission = new Admission(configuration);
+        Admission admission =
+                new Admission(configuration, Path.of(System.getProperty(MEMINFO_PROPERTY, "/proc/meminfo")));
         Ledger ledger = new Ledger(configuration.sandboxesDirectory());
         Snapshots snapshots = new Snapshots(configuration.snapshotsDirectory());
         Templates templates = scope.own(new Templates(
@@ -117,7 +121,7 @@ public final class HostAgent implements AutoCloseable {
         WarmPool pool = scope.own(
                 new WarmPool(clones, parts, configuration.warmPoolSize(), turns::idle, admission::isShortOfMemory));
         Deaths deaths = scope.own(new Deaths(parts));
-        Pause pause = new Pause(parts);
+        Pause pause = new Pause(parts, deaths);
         Sandboxes sandboxes = scope.own(new Sandboxes(
                 parts,
                 clones,
@@ -128,7 +132,7 @@ public final class HostAgent implements AutoCloseable {
                         deaths,
                         pause,
                         new Resume(parts, images, pool, turns, deaths, pause),
-                        new TakeSnapshot(parts, snapshots))));
+                        new TakeSnapshot(parts, snapshots, deaths))));
         IdleReaper reaper = scope.own(new IdleReaper(sandboxes::all, sandboxes::pauseIfIdle));
         Capacity capacity =
                 new Capacity(admission, sandboxes::living, vmm.acceleration().accelerator());

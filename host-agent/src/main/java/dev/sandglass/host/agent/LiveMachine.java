@@ -3,9 +3,13 @@ package dev.sandglass.host.agent;
 import dev.sandglass.host.guest.GuestClient;
 import dev.sandglass.host.lifecycle.Machine;
 import dev.sandglass.host.network.Slot;
+import dev.sandglass.host.process.ExitStatus;
 import dev.sandglass.host.vmm.VirtualMachine;
+import java.time.Duration;
 import java.util.HexFormat;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Supplier;
 
@@ -51,6 +55,13 @@ record LiveMachine(String name, Slot slot, VirtualMachine vm, GuestClient guest)
                 boolean _ = Thread.interrupted(); // that was for the wait alone
             }
         }
+    }
+
+    /** How its VM ended, if it has; waits that long for the news of an end. */
+    Optional<ExitStatus> ended(Duration news) {
+        CompletableFuture<Optional<ExitStatus>> end = vm.exit().thenApply(Optional::of);
+        return end.completeOnTimeout(Optional.empty(), news.toMillis(), TimeUnit.MILLISECONDS)
+                .join();
     }
 
     /** The same with another way to its guest. */

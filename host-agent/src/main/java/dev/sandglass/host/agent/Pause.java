@@ -29,16 +29,19 @@ final class Pause {
     static final Duration WAKE_TIMEOUT = Duration.ofSeconds(30);
 
     private final Parts parts;
+    private final Deaths deaths;
 
-    Pause(Parts parts) {
+    Pause(Parts parts, Deaths deaths) {
         this.parts = parts;
+        this.deaths = deaths;
     }
 
     /**
      * The holder of the operation calls this; a paused sandbox stays as it is.
      *
      * @param idle it is paused because nobody used it
-     * @throws PlatformException INVALID_STATE unless it runs or is paused; DISK_FULL, and then it goes on running
+     * @throws PlatformException INVALID_STATE unless it runs or is paused; DISK_FULL, and then it goes on running;
+     *     AGENT_ERROR when its machine ended meanwhile, and then it is stopped
      */
     void run(Sandbox sandbox, boolean idle, Deadline deadline) {
         parts.releaseLeftover(sandbox);
@@ -63,8 +66,10 @@ final class Pause {
         try {
             capture(sandbox, live, recorded.guestToken(), idle, deadline);
         } catch (RuntimeException failure) {
-            goOn(sandbox, live, recorded.guestToken(), failure);
-            throw failure;
+            if (goOn(sandbox, live, recorded.guestToken(), failure)) {
+                throw failure;
+            }
+            throw deaths.explain(sandbox, live.machine(), "paused", failure).orElse(failure);
         }
     }
 
@@ -105,11 +110,7 @@ final class Pause {
         try (Templates.Lease lease = parts.templates().lease(sandbox.entry().template())) {
             SavedMemory memory;
             try (Beside<SavedMemory> opening = Beside.start(() -> parts.memory(sandbox, lease.template()))) {
-                parts.steps()
-                        .run(
-                                Step.PAUSE_FREEZE,
-                                name,
-                                () -> freeze(live.machine().guest(), name));
+                parts.steps().run(Step.PAUSE_FREEZE, name, () -> freeze(live.machine(), name));
                 live.machine()
                         .guest()
                         .closeConnections("The sandbox is being paused; what runs in it goes on when it is resumed.");
@@ -143,22 +144,28 @@ final class Pause {
     }
 
     /** Best effort: a guest that is too busy or broken to answer is paused all the same, and that is recorded. */
-    static void freeze(GuestClient guest, String name) {
+    static void freeze(LiveMachine machine, String name) {
         try {
-            guest.freeze(FREEZE_TIMEOUT);
+            boolean _ = machine.whileAlive(() -> {
+                machine.guest().freeze(FREEZE_TIMEOUT);
+                return true;
+            });
         } catch (RuntimeException failure) {
             Metrics.counter("sandglass.freeze.failed").increment();
             log.warn("sandbox={} did not hold its processes and is saved as it is: {}", name, failure.toString());
         }
     }
 
-    private void goOn(Sandbox sandbox, Sandbox.Live live, String guestToken, RuntimeException failure) {
+    /** Whether it does; else its VM has ended, or does not answer. */
+    private boolean goOn(Sandbox sandbox, Sandbox.Live live, String guestToken, RuntimeException failure) {
         log.warn("sandbox={} could not be paused and goes on", sandbox.id(), failure);
         try {
             LiveMachine awake = parts.wake(live.machine(), guestToken, Deadline.after(WAKE_TIMEOUT));
             sandbox.publish(sandbox.entry(), new Sandbox.Live(awake, live.promise()));
+            return true;
         } catch (RuntimeException e) {
-            failure.addSuppressed(e); // its VM has ended, which is noticed elsewhere, or does not answer
+            failure.addSuppressed(e);
+            return false;
         }
     }
 }

@@ -12,6 +12,7 @@ import dev.sandglass.host.vmm.BootSource;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HexFormat;
+import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -153,12 +154,11 @@ final class Resume {
                     .run(Step.RESUME_ACKNOWLEDGE, name, () -> parts.ledger().write(running));
             sandbox.publish(running, live);
         } catch (RuntimeException failure) {
-            if (machine.vm().exit().isDone()) {
-                deaths.stop(sandbox, Deaths.reason(machine.vm().exit().join()));
-            } else {
+            Optional<RuntimeException> death = deaths.explain(sandbox, machine, "resumed", failure);
+            if (death.isEmpty()) {
                 pause.again(sandbox, failure);
             }
-            throw failure;
+            throw death.orElse(failure);
         }
         deaths.watch(sandbox, live);
     }

@@ -29,10 +29,12 @@ final class TakeSnapshot {
 
     private final Parts parts;
     private final Snapshots snapshots;
+    private final Deaths deaths;
 
-    TakeSnapshot(Parts parts, Snapshots snapshots) {
+    TakeSnapshot(Parts parts, Snapshots snapshots, Deaths deaths) {
         this.parts = parts;
         this.snapshots = snapshots;
+        this.deaths = deaths;
     }
 
     /** What came of it. */
@@ -41,7 +43,8 @@ final class TakeSnapshot {
     /**
      * The holder of the sandbox's operation calls this.
      *
-     * @throws PlatformException ALREADY_EXISTS, INVALID_STATE, DISK_FULL; the sandbox is as before
+     * @throws PlatformException ALREADY_EXISTS, INVALID_STATE, DISK_FULL, and the sandbox is as before; AGENT_ERROR when its
+     *     machine ended meanwhile, and then it is stopped
      */
     Taken run(Sandbox sandbox, SnapshotId id, Deadline deadline) {
         if (snapshots.exists(id)) {
@@ -62,7 +65,7 @@ final class TakeSnapshot {
                     yield paused.guestToken();
                 }
                 case SandboxState.Running running -> {
-                    capture(sandbox, lease.template(), memory, deadline);
+                    captureOrStop(sandbox, lease.template(), memory, deadline);
                     yield running.machine().guestToken();
                 }
                 default ->
@@ -94,6 +97,16 @@ final class TakeSnapshot {
         return parts.host().disks().push(home(sandbox), Host.layers(template), deadline);
     }
 
+    private void captureOrStop(Sandbox sandbox, Template template, SavedMemory memory, Deadline deadline) {
+        LiveMachine machine = parts.requireLive(sandbox).machine();
+        try {
+            capture(sandbox, template, memory, deadline);
+        } catch (RuntimeException failure) {
+            throw deaths.explain(sandbox, machine, "held for a snapshot", failure)
+                    .orElse(failure);
+        }
+    }
+
     /** Its generations and frozen disk layers are those of one moment afterwards, and it runs. */
     private void capture(Sandbox sandbox, Template template, SavedMemory memory, Deadline deadline) {
         String name = sandbox.id().value();
@@ -103,11 +116,7 @@ final class TakeSnapshot {
                         .call(Step.SNAPSHOT_LAYER, name, () -> prepareLayer(sandbox, template, vm, deadline));
                 Draft draft = parts.steps().call(Step.SNAPSHOT_DRAFT, name, memory::begin)) {
             try {
-                parts.steps()
-                        .run(
-                                Step.SNAPSHOT_FREEZE,
-                                name,
-                                () -> Pause.freeze(live.machine().guest(), name));
+                parts.steps().run(Step.SNAPSHOT_FREEZE, name, () -> Pause.freeze(live.machine(), name));
                 parts.steps().run(Step.SNAPSHOT_STOP, name, () -> vm.stopVcpus(deadline));
                 save(name, memory, draft, live.machine(), deadline);
                 parts.steps().run(Step.SNAPSHOT_DISK, name, () -> layer.commit(deadline));

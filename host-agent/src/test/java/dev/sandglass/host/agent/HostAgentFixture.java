@@ -231,6 +231,13 @@ abstract class HostAgentFixture {
         return ((StatusRuntimeException) failure).getStatus();
     }
 
+    static void assertMachineEnded(Throwable failure) {
+        StatusRuntimeException refused = (StatusRuntimeException) failure;
+        assertThat(refused.getTrailers()).isNotNull();
+        assertThat(refused.getTrailers().get(GrpcErrors.ERROR)).isEqualTo("agent_error");
+        assertThat(refused.getStatus().getDescription()).contains("signal 9", "its disk is kept");
+    }
+
     int pid(String id) throws IOException {
         String ledger = Files.readString(home.resolve("sandboxes/" + id + "/ledger.json"));
         Matcher pid = Pattern.compile("\"pid\":(\\d+)").matcher(ledger);

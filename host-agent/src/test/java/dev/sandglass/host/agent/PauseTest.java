@@ -7,14 +7,24 @@ import dev.sandglass.contract.Id.SnapshotId;
 import dev.sandglass.contract.host.v1.CreateSnapshotRequest;
 import dev.sandglass.contract.host.v1.Empty;
 import dev.sandglass.contract.host.v1.ExecResponse;
+import dev.sandglass.contract.host.v1.ListSnapshotsResponse;
+import dev.sandglass.contract.host.v1.PathRequest;
 import dev.sandglass.contract.host.v1.ResumeSandboxRequest;
 import dev.sandglass.contract.host.v1.ResumeSandboxResponse;
 import dev.sandglass.contract.host.v1.SandboxStatus;
+import dev.sandglass.contract.host.v1.SnapshotInfo;
 import dev.sandglass.contract.host.v1.SnapshotRequest;
+import dev.sandglass.host.linux.Command;
 import io.grpc.Status;
 import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -146,6 +156,17 @@ final class PauseTest extends HostAgentFixture {
         return snapshot;
     }
 
+    private List<String> listedSnapshots() {
+        ListSnapshotsResponse list = stub().listSnapshots(Empty.getDefaultInstance());
+        assertThat(list.getInstallationId()).isEqualTo(INSTALLATION);
+        assertThat(list.getSnapshotsList())
+                .allSatisfy(snapshot -> assertThat(snapshot.getCreatedAt().getSeconds())
+                        .isBetween(
+                                Instant.now().getEpochSecond() - 300,
+                                Instant.now().getEpochSecond() + 1));
+        return list.getSnapshotsList().stream().map(SnapshotInfo::getSnapshotId).toList();
+    }
+
     private String createFrom(SnapshotId snapshot) {
         String id = dev.sandglass.contract.Id.SandboxId.random().value();
         stub().createSandbox(specification(id).setTemplateId(snapshot.value()).build());
@@ -162,6 +183,7 @@ final class PauseTest extends HostAgentFixture {
         SnapshotId second = snapshot(id, false);
         Awaitility.await().atMost(Duration.ofSeconds(20)).until(() -> count(id) > atFirst);
 
+        assertThat(listedSnapshots()).containsExactlyInAnyOrder(first.value(), second.value());
         String one = createFrom(first);
         String two = createFrom(second);
         String three = createFrom(second);
@@ -204,6 +226,93 @@ final class PauseTest extends HostAgentFixture {
         stub().deleteSnapshot(SnapshotRequest.newBuilder()
                 .setSnapshotId(snapshot.value())
                 .build());
+    }
+
+    @Test
+    void aMachineThatEndsWhileItIsPausedIsStoppedAndTheCallerIsTold() throws Exception {
+        String id = create();
+        sh(id, "echo kept > /root/file; sync");
+        int pid = pid(id);
+        Command.of("kill", "-STOP", Integer.toString(pid)).run(); // so that the pause waits for the guest
+        CompletableFuture<Throwable> pause = failureOf(() -> stub().pauseSandbox(sandbox(id)));
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(10))
+                .until(() -> listed(id).orElseThrow().getStatus() == SandboxStatus.PAUSING);
+        killMachine(id);
+        assertThat(pause.get(30, TimeUnit.SECONDS)).satisfies(HostAgentFixture::assertMachineEnded);
+        assertStoppedWithItsDisk(id);
+    }
+
+    @Test
+    void aMachineThatEndsWhileASnapshotIsTakenIsStoppedAndTheCallerIsTold() throws Exception {
+        String id = create();
+        sh(id, "echo kept > /root/file; sync");
+        Command.of("kill", "-STOP", Integer.toString(pid(id))).run();
+        CompletableFuture<Throwable> taking = failureOf(() -> snapshot(id, false));
+        Thread.sleep(200); // wherever it is by then
+        killMachine(id);
+        assertThat(taking.get(30, TimeUnit.SECONDS)).satisfies(HostAgentFixture::assertMachineEnded);
+        assertStoppedWithItsDisk(id);
+        assertThat(home.resolve("snapshots")).isEmptyDirectory();
+    }
+
+    private void assertStoppedWithItsDisk(String id) {
+        assertThat(listed(id)).hasValueSatisfying(info -> {
+            assertThat(info.getStatus()).isEqualTo(SandboxStatus.STOPPED);
+            assertThat(info.getError()).contains("signal 9");
+        });
+        assertThat(resume(id, false).getCold()).isTrue();
+        assertThat(sh(id, "cat /root/file")).isEqualTo("kept");
+    }
+
+    private static CompletableFuture<Throwable> failureOf(Runnable call) {
+        CompletableFuture<Throwable> failure = new CompletableFuture<>();
+        Thread.startVirtualThread(() -> {
+            try {
+                call.run();
+                failure.completeExceptionally(new AssertionError("it succeeded"));
+            } catch (RuntimeException e) {
+                failure.complete(e);
+            }
+        });
+        return failure;
+    }
+
+    @Test
+    void commandsAndTransfersThatMeetALiveSnapshotWaitAndThenRun() throws Exception {
+        String id = create();
+        AtomicBoolean over = new AtomicBoolean();
+        AtomicInteger done = new AtomicInteger();
+        List<CompletableFuture<Void>> users = new ArrayList<>();
+        for (int user = 0; user < 3; user++) {
+            String file = "/root/" + user;
+            users.add(CompletableFuture.runAsync(
+                    () -> {
+                        while (!over.get()) {
+                            assertThat(sh(id, "echo here")).isEqualTo("here");
+                            stub().makeDirectory(PathRequest.newBuilder()
+                                    .setSandboxId(id)
+                                    .setPath(file)
+                                    .build());
+                            done.incrementAndGet();
+                        }
+                    },
+                    task -> Thread.ofVirtual().start(task)));
+        }
+        for (int round = 0; round < 5; round++) {
+            int before = done.get();
+            SnapshotId taken = snapshot(id, false);
+            stub().deleteSnapshot(SnapshotRequest.newBuilder()
+                    .setSnapshotId(taken.value())
+                    .build());
+            Awaitility.await()
+                    .atMost(Duration.ofSeconds(20))
+                    .until(() -> done.get() > before || users.stream().anyMatch(CompletableFuture::isDone));
+        }
+        over.set(true);
+        for (CompletableFuture<Void> user : users) {
+            user.get(30, TimeUnit.SECONDS);
+        }
     }
 
     @Test
