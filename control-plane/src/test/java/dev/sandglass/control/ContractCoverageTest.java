@@ -15,4 +15,13 @@ final class ContractCoverageTest {
         assumeTrue(System.getProperty("test") == null, "only some tests were asked for");
         assertThat(Coverage.successesNotSeen()).isEmpty();
     }
+
+    /** Refusals that anybody can bring about; those of hosts and databases are seen where those are broken. */
+    @Test
+    void everyDocumentedRefusalHasBeenSeen() {
+        assumeTrue(System.getProperty("test") == null, "only some tests were asked for");
+        assertThat(Coverage.errorsNotSeen())
+                .filteredOn(seen -> seen.matches(".* 4(?!29).."))
+                .isEmpty();
+    }
 }

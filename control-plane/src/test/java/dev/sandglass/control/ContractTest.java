@@ -6,6 +6,7 @@ import dev.sandglass.contract.check.OpenApi;
 import dev.sandglass.control.http.Access;
 import dev.sandglass.control.http.Route;
 import dev.sandglass.control.testing.Api;
+import dev.sandglass.control.testing.FakeHostAgent;
 import dev.sandglass.control.testing.TestPlane;
 import java.lang.reflect.RecordComponent;
 import java.net.http.HttpRequest.BodyPublishers;
@@ -139,5 +140,44 @@ final class ContractTest {
                                     .status())
                             .isEqualTo(413);
                 }));
+    }
+
+    @TestFactory
+    Stream<DynamicTest> whatNeedsARunningSandboxSaysSoBeforeItLooksAtAnythingElse() {
+        TestPlane.Person person = test.signUp();
+        String sandbox = person.withKey().post("/v1/sandboxes", "{}").text("id");
+        person.withKey().post("/v1/sandboxes/" + sandbox + "/pause");
+        return OpenApi.document().operations().stream()
+                .filter(operation -> operation.path().matches("/v1/sandboxes/\\{id}/(exec|execs|files|ping)(/.*)?"))
+                .map(operation -> DynamicTest.dynamicTest(operation.toString(), () -> {
+                    String path = operation.path().replace("{id}", sandbox).replace("{exec_id}", "none");
+                    Api.Answer answer =
+                            person.withKey().send(operation.method(), path, BodyPublishers.ofString("nonsense"));
+                    assertThat(answer.status() + " " + answer.code()).isEqualTo("409 invalid_state");
+                }));
+    }
+
+    @Test
+    void whatTheGuestForbidsIsForbidden() {
+        Api api = test.signUp().withKey();
+        String files = "/v1/sandboxes/" + api.post("/v1/sandboxes", "{}").text("id") + "/files";
+        String path = FakeHostAgent.FORBIDDEN + "/x";
+        String json = "{\"path\":\"" + path + "\"}";
+        String form = "--b\r\nContent-Disposition: form-data; name=\"path\"\r\n\r\n" + path + "\r\n--b\r\n"
+                + "Content-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\nx\r\n--b--\r\n";
+        Api forms = api.with("Content-Type", "multipart/form-data; boundary=b");
+        List<Api.Answer> answers = List.of(
+                api.get(files + "?path=" + path),
+                api.delete(files + "?path=" + path),
+                api.send("PUT", files + "/stream?path=" + path, BodyPublishers.ofString("x")),
+                api.post(files + "/read", json),
+                api.post(files + "/stream/read", json),
+                api.post(files + "/mkdir", json),
+                api.post(files + "/move", "{\"from\":\"" + path + "\",\"to\":\"/y\"}"),
+                forms.send("POST", files + "/write", BodyPublishers.ofString(form)),
+                forms.send("POST", files + "/stream/write", BodyPublishers.ofString(form)));
+        assertThat(answers)
+                .allSatisfy(answer ->
+                        assertThat(answer.status() + " " + answer.code()).isEqualTo("403 forbidden"));
     }
 }

@@ -12,6 +12,7 @@ import java.net.http.HttpRequest.BodyPublishers;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterAll;
@@ -171,5 +172,15 @@ final class HttpTest {
                 .hasMessageContaining("Port " + api.url().getPort())
                 .hasMessageContaining("CP_LISTEN_ADDR");
         assertThat(api.get("/readyz").status()).isEqualTo(200);
+    }
+
+    @Test
+    void whatTheServerCannotParseItAnswersAndSaysThatTheConnectionEnds() throws IOException {
+        for (String path : List.of("/v1/sandboxes/%00", "/v1/sandboxes/%2e%2e%2fetc", "/%zz")) {
+            assertThat(raw("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n").toLowerCase(Locale.ROOT))
+                    .as(path)
+                    .startsWith("http/1.1 400 ")
+                    .contains("\r\nconnection: close\r\n");
+        }
     }
 }

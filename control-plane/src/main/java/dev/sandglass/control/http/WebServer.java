@@ -131,6 +131,9 @@ public final class WebServer implements AutoCloseable {
         public boolean handle(Request request, Response response, Callback callback) {
             int status = response.getStatus();
             response.getHeaders().put(HttpHeader.CONTENT_TYPE, "application/json");
+            // Jetty ends the connection after most of these and does not say so; a caller that used it again would
+            // fail.
+            response.getHeaders().put(HttpHeader.CONNECTION, "close");
             if (!response.getHeaders().contains(RequestIds.HEADER)) {
                 response.getHeaders().put(RequestIds.HEADER, RequestIds.of(request));
             }

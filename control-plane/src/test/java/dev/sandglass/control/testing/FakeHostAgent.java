@@ -607,7 +607,13 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
 
     // ---- files
 
-    private Path guestPath(String sandbox, String path) {
+    /** Below this nobody may do anything. */
+    public static final String FORBIDDEN = "/forbidden";
+
+    private Path guestPath(String sandbox, String path) throws AccessDeniedException {
+        if (path.startsWith(FORBIDDEN)) {
+            throw new AccessDeniedException(path);
+        }
         return directory(sandbox).resolve(path.substring(1)).normalize();
     }
 
@@ -721,8 +727,8 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
         if (running(request.getSandboxId(), observer).isEmpty()) {
             return;
         }
-        Path path = guestPath(request.getSandboxId(), request.getPath());
         try {
+            Path path = guestPath(request.getSandboxId(), request.getPath());
             FileInfo info = info(path);
             if (!info.getType().equals("file")) {
                 throw new IOException("a directory");
