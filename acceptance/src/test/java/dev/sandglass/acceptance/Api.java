@@ -78,7 +78,8 @@ record Api(URI base, HttpClient http, Map<String, String> headers) {
     }
 
     HttpRequest.Builder request(String path) {
-        HttpRequest.Builder request = HttpRequest.newBuilder(base.resolve(path)).timeout(ANSWER);
+        HttpRequest.Builder request =
+                HttpRequest.newBuilder(Planes.next(base).resolve(path)).timeout(ANSWER);
         headers.forEach(request::header);
         return request;
     }
@@ -86,7 +87,10 @@ record Api(URI base, HttpClient http, Map<String, String> headers) {
     Answer send(HttpRequest request) {
         try {
             HttpResponse<byte[]> answer = http.send(request, BodyHandlers.ofByteArray());
-            return new Answer(answer.statusCode(), answer.headers().map(), answer.body());
+            Answer received = new Answer(answer.statusCode(), answer.headers().map(), answer.body());
+            Secrets.ofRequest(headers);
+            Secrets.ofAnswer(received);
+            return received;
         } catch (IOException e) {
             throw new java.io.UncheckedIOException(request.method() + " " + request.uri(), e);
         } catch (InterruptedException e) {
@@ -107,6 +111,7 @@ record Api(URI base, HttpClient http, Map<String, String> headers) {
     }
 
     Answer post(String path, Object body) {
+        Secrets.ofBody(Json.write(body));
         return call("POST", path, BodyPublishers.ofString(Json.write(body)), "application/json");
     }
 

@@ -49,7 +49,8 @@ final class ExecSocket implements AutoCloseable, WebSocket.Listener {
         ExecSocket opened = new ExecSocket();
         var builder = api.http().newWebSocketBuilder().connectTimeout(Duration.ofSeconds(20));
         api.headers().forEach(builder::header);
-        URI uri = URI.create("ws://" + api.base().getAuthority() + "/v1/sandboxes/" + sandbox + "/exec/stream");
+        URI uri = URI.create(
+                "ws://" + Planes.next(api.base()).getAuthority() + "/v1/sandboxes/" + sandbox + "/exec/stream");
         try {
             opened.socket = builder.buildAsync(uri, opened).get(30, TimeUnit.SECONDS);
             return opened;

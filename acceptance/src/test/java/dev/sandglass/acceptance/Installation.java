@@ -45,26 +45,43 @@ final class Installation implements AutoCloseable {
 
     private final String name;
     private final Path home;
+    private final boolean ownsHome;
     private final int port;
     private final Path log;
     private final Map<String, String> environment = new HashMap<>();
-    private final String command;
+    private String command; // of the one that serves the API
+    private final List<Installation> companions = new ArrayList<>();
     private @Nullable Process server;
     private long startedNanos;
     private @Nullable Api api;
 
     private Installation(String name, String command) {
+        this(name, command, freshHome(name), true);
+    }
+
+    private static Path freshHome(String name) {
+        try {
+            // Not under the repository: other uids have to reach it.
+            Path home = Files.createTempDirectory("sandglass-" + name + "-");
+            Shell.of("chmod", "755", home.toString()).run().require();
+            return home;
+        } catch (IOException e) {
+            throw new UncheckedIOException("make a home", e);
+        }
+    }
+
+    /** @param ownsHome removes it at the end */
+    private Installation(String name, String command, Path home, boolean ownsHome) {
+        this.ownsHome = ownsHome;
         this.name = name;
         this.command = command;
         this.port = freePort();
+        this.home = home;
         try {
-            // Not under the repository: other uids have to reach it.
-            home = Files.createTempDirectory("sandglass-" + name + "-");
-            Shell.of("chmod", "755", home.toString()).run().require();
-            log = Path.of(home + ".log");
+            log = Path.of(home + (command.equals("agent") ? "-agent.log" : ".log"));
             Files.writeString(log, "");
         } catch (IOException e) {
-            throw new UncheckedIOException("make a home", e);
+            throw new UncheckedIOException("make its log", e);
         }
         environment.put("SANDGLASS_HOME", home.toString());
         environment.put("CP_LISTEN_ADDR", "127.0.0.1:" + port);
@@ -99,6 +116,54 @@ final class Installation implements AutoCloseable {
         } catch (Throwable failure) {
             fresh.abandon(failure);
             throw failure;
+        }
+    }
+
+    /** The same as {@code up} in processes of their own: so many control planes, and the host agent. */
+    static Installation startedApart(
+            String name, int planes, Optional<Installation> templates, Map<String, String> settings) {
+        Installation first = of(name);
+        first.environment.putAll(settings);
+        first.command = "control-plane";
+        String registry = "127.0.0.1:" + freePort();
+        try {
+            templates.ifPresent(first::withTemplatesOf);
+            first.with("SANDGLASS_REGISTRY_ADDR", registry).launch();
+            first.await("its key", () -> Files.exists(first.home.resolve("client.json")));
+            Installation agent = new Installation(name + "-agent", "agent", first.home, false);
+            first.companions.add(agent);
+            agent.environment.putAll(first.environment);
+            agent.with("SANDGLASS_AGENT_ADDR", "127.0.0.1:" + freePort()).start();
+            List<URI> urls = new ArrayList<>(List.of(first.url()));
+            for (int n = 2; n <= planes; n++) {
+                Installation beside = Planes.beside(first, name + "-plane" + n);
+                beside.environment.putAll(settings);
+                first.companions.add(beside);
+                beside.launch();
+                urls.add(beside.url());
+                beside.await("readiness", beside::isReady);
+            }
+            first.awaitReady(START);
+            Planes.takeTurns(first.url(), urls);
+            return first;
+        } catch (Throwable failure) {
+            first.abandon(failure);
+            throw failure;
+        }
+    }
+
+    /** The other control planes and the agent, where it was started apart. */
+    List<Installation> companions() {
+        return List.copyOf(companions);
+    }
+
+    private void await(String what, Supplier<Boolean> condition) {
+        long deadline = System.nanoTime() + FIRST_START.toNanos();
+        while (!condition.get()) {
+            if (!requireServer().isAlive() || System.nanoTime() > deadline) {
+                throw new AssertionError(name + " has no " + what + ":\n" + logTail());
+            }
+            pause(Duration.ofMillis(50));
         }
     }
 
@@ -381,16 +446,38 @@ final class Installation implements AutoCloseable {
         }
     }
 
+    /** Whoever reads a log must not become somebody else by it. */
+    private void assertLogsHoldNoSecret() {
+        Secrets.ofHome(home);
+        List<String> leaked = Secrets.leaked(home, log);
+        if (!leaked.isEmpty()) {
+            throw new AssertionError("secrets are in the logs of " + name + ":\n" + String.join("\n", leaked));
+        }
+    }
+
     @Override
     public void close() {
         try {
-            if (command.equals("up")) {
+            if (!companions.isEmpty()) {
+                downApart();
+            } else if (command.equals("up")) {
                 down();
             } else if (isRunning()) {
                 stop();
             }
+            assertLogsHoldNoSecret();
         } finally {
             scrub();
+        }
+    }
+
+    private void downApart() {
+        if (isRunning()) {
+            cli("rm", "--all").within(STOP).run();
+        }
+        companions.reversed().forEach(Installation::close);
+        if (isRunning()) {
+            stop();
         }
     }
 
@@ -409,6 +496,9 @@ final class Installation implements AutoCloseable {
         }
         if (server != null) {
             Shell.killTree(server.toHandle());
+        }
+        if (!ownsHome) {
+            return;
         }
         Footprint left = footprint();
         for (int round = 0; round < 5 && !left.isEmpty(); round++) {

@@ -1,5 +1,7 @@
 package dev.sandglass.acceptance;
 
+import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.AfterEachCallback;
 import org.junit.jupiter.api.extension.BeforeAllCallback;
@@ -19,7 +21,13 @@ final class Shared
     private static Installation installation(ExtensionContext context) {
         return context.getRoot()
                 .getStore(NAMESPACE)
-                .computeIfAbsent(Installation.class, key -> Installation.started("shared"), Installation.class);
+                .computeIfAbsent(Installation.class, key -> start(), Installation.class);
+    }
+
+    private static Installation start() {
+        return Planes.SHARED == 1
+                ? Installation.started("shared")
+                : Installation.startedApart("shared", Planes.SHARED, Optional.empty(), Map.of());
     }
 
     @Override

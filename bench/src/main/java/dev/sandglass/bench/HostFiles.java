@@ -1,5 +1,6 @@
 package dev.sandglass.bench;
 
+import dev.sandglass.cli.server.Home;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.linux.LinuxException;
 import java.io.BufferedReader;
@@ -49,6 +50,15 @@ record HostFiles(Path home) {
         try {
             Matcher matcher = wanted.matcher(Files.readString(directory(sandbox).resolve("ledger.json")));
             return matcher.find() ? Optional.of(matcher.group(1)) : Optional.empty();
+        } catch (IOException e) {
+            return Optional.empty();
+        }
+    }
+
+    /** The process that serves the API. */
+    Optional<Long> serverPid() {
+        try {
+            return new Home(home).findRunning(Home.Role.CONTROL_PLANE).map(Home.Running::pid);
         } catch (IOException e) {
             return Optional.empty();
         }

@@ -28,6 +28,7 @@ final class JsonReport {
                         .put("elapsed_ms", Units.millis(burst.elapsed())));
         outcome.memory().ifPresent(use -> memory(json.putObject("memory"), use));
         outcome.disk().ifPresent(use -> disk(json.putObject("disk"), use));
+        outcome.api().ifPresent(use -> api(json.putObject("api"), use));
         outcome.soak().ifPresent(soak -> soak(json.putObject("soak"), soak));
         if (!outcome.steps().isEmpty()) {
             ObjectNode steps = json.putObject("steps");
@@ -90,6 +91,24 @@ final class JsonReport {
                 .put("much_changed_mb", use.muchChanged())
                 .put("much_bytes", use.muchBytes())
                 .put("bytes_per_mb", use.bytesPerMegabyte());
+    }
+
+    private static void api(ObjectNode json, ApiUse use) {
+        json.put("clients", use.clients())
+                .put("p50_ms", Units.millis(use.latencies().percentile(0.5)))
+                .put("p99_ms", Units.millis(use.latencies().percentile(0.99)));
+        ArrayNode ours = json.putArray("reads_per_second");
+        use.perSecond().forEach(ours::add);
+        ArrayNode theirs = json.putArray("pgbench_per_second");
+        use.peerPerSecond().forEach(theirs::add);
+        ArrayNode slices = json.putArray("slices");
+        for (ApiUse.Slice slice : use.slices()) {
+            slices.addObject()
+                    .put("requests", slice.requests())
+                    .put("p50_ms", Units.millis(slice.median()))
+                    .put("p99_ms", Units.millis(slice.tail()))
+                    .put("live_heap_bytes", slice.liveHeapBytes());
+        }
     }
 
     private static void soak(ObjectNode json, SoakResult soak) {

@@ -15,8 +15,8 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "sandglass bench",
         description = {
-            "Measure Sandglass on this machine: create, exec, pause, resume, snapshots, terminals, files, memory and disk,",
-            "each beside its promise; podman with runc, a cold boot and plain copies in the same run.",
+            "Measure Sandglass on this machine: create, exec, pause, resume, snapshots, terminals, files, memory, disk and",
+            "API, each beside its promise; podman with runc, a cold boot, plain copies and pgbench in the same run.",
             "Uses the running server, or starts an installation of its own in a temporary home and removes it again."
         },
         mixinStandardHelpOptions = true,
@@ -26,6 +26,7 @@ import picocli.CommandLine.Spec;
             "  sandglass bench --quick",
             "  sandglass bench --only create,exec --rounds 50 --profile",
             "  sandglass bench --only create --rounds 100        enough creates for a 99th percentile",
+            "  sandglass bench --only api --requests 1000000     reads by id beside pgbench, and a long series of them",
             "  sandglass bench --only soak --rounds 1000         a quarter of an hour of pauses, every byte checked"
         })
 final class Options {
@@ -33,6 +34,8 @@ final class Options {
     private static final int QUICK_ROUNDS = 5;
     private static final int SANDBOXES = 100;
     private static final int QUICK_SANDBOXES = 10;
+    private static final int REQUESTS = 100_000;
+    private static final int QUICK_REQUESTS = 20_000;
     private static final int COLD_BOOTS = 5;
     private static final int QUICK_COLD_BOOTS = 1;
 
@@ -45,6 +48,12 @@ final class Options {
 
     @Option(names = "--sandboxes", paramLabel = "N", description = "Sandboxes made in one go, alive at once (100).")
     private Optional<Integer> sandboxes = Optional.empty();
+
+    @Option(
+            names = "--requests",
+            paramLabel = "N",
+            description = "Reads of a sandbox in the series that has to stay flat (100000).")
+    private Optional<Integer> requests = Optional.empty();
 
     @Option(
             names = "--only",
@@ -96,6 +105,9 @@ final class Options {
         if (sandboxes() < 1 || sandboxes() > 1000) {
             throw new ParameterException(spec.commandLine(), "--sandboxes must be between 1 and 1000");
         }
+        if (requests() < 1000 || requests() > 100_000_000) {
+            throw new ParameterException(spec.commandLine(), "--requests must be between 1000 and 100000000");
+        }
     }
 
     int rounds() {
@@ -104,6 +116,10 @@ final class Options {
 
     int sandboxes() {
         return sandboxes.orElse(quick ? QUICK_SANDBOXES : SANDBOXES);
+    }
+
+    int requests() {
+        return requests.orElse(quick ? QUICK_REQUESTS : REQUESTS);
     }
 
     /** Each takes seconds, so only some rounds have one. */

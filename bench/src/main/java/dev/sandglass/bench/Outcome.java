@@ -16,6 +16,7 @@ record Outcome(
         Optional<Burst> burst,
         Optional<MemoryUse> memory,
         Optional<DiskUse> disk,
+        Optional<ApiUse> api,
         Optional<SoakResult> soak,
         Map<String, StepTimes.Total> steps,
         List<String> notes) {

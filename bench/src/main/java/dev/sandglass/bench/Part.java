@@ -18,6 +18,7 @@ enum Part {
     STREAM,
     FILES,
     DISK,
+    API,
     SOAK;
 
     /** Without {@code --only}: all but the one that takes a quarter of an hour. */

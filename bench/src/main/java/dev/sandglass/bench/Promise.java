@@ -21,6 +21,7 @@ record Promise(String text, String measured, Verdict verdict) {
     private static final Duration ECHO_EXTRA = Duration.ofMillis(5);
     private static final double COPY_SHARE = 0.7;
     private static final double TENTH_TIMES_SECOND = 1.2;
+    private static final double READS_SHARE = 0.3;
     private static final long PSS_BYTES = 50_000_000;
     private static final long DISK_AFTER_CREATE_BYTES = 6_000_000;
     private static final long DISK_PER_MEGABYTE_BYTES = 1_100_000;
@@ -64,6 +65,10 @@ record Promise(String text, String measured, Verdict verdict) {
         promises.add(of("disk of each MB changed ≤ 1.1 MB", outcome.disk(), Promise::diskPerMegabyte));
         promises.add(of("PSS of an idle clone ≤ 50 MB each", outcome.memory(), Promise::lightEnough));
         promises.add(of("all alive at once answer an exec", outcome.memory(), Promise::allAnswer));
+        promises.add(of(
+                "reads by id ≥ 30 % of pgbench -S, same clients",
+                outcome.api().filter(use -> !use.peerPerSecond().isEmpty()), Promise::reads));
+        promises.add(of("reads by id stay flat in time and memory", outcome.api(), Promise::flat));
         if (outcome.soak().isPresent()) {
             promises.add(of("pauses and resumes without a wrong byte", outcome.soak(), Promise::soaked));
         }
@@ -179,6 +184,21 @@ record Promise(String text, String measured, Verdict verdict) {
 
     private static Finding allAnswer(MemoryUse use) {
         return new Finding(use.answered() + " of " + use.sandboxes(), use.answered() == use.sandboxes());
+    }
+
+    private static Finding reads(ApiUse use) {
+        return new Finding(
+                Math.round(use.share() * 100) + " %, " + Math.round(use.medianPerSecond()) + " of "
+                        + Math.round(use.medianPeerPerSecond()) + " a second",
+                use.share() >= READS_SHARE);
+    }
+
+    private static Finding flat(ApiUse use) {
+        return new Finding(
+                "p50 " + Units.ratio(use.latencyGrowth()) + ", live heap "
+                        + (use.heapGrowthBytes() < 0 ? "-" : "+")
+                        + Units.megabytes(Math.abs(use.heapGrowthBytes())) + " over " + use.requests() + " reads",
+                use.isFlat());
     }
 
     private static Finding soaked(SoakResult soak) {

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /** The figures of a run, for people. */
 final class Report {
@@ -121,6 +122,24 @@ final class Report {
                     "disk, a pause with " + use.littleChanged() + " MB changed", Units.megabytes(use.littleBytes())));
             rows.add(List.of(
                     "disk, a pause with " + use.muchChanged() + " MB changed", Units.megabytes(use.muchBytes())));
+        });
+        outcome.api().ifPresent(use -> {
+            rows.add(List.of(
+                    "reads by id a second, " + use.clients() + " clients",
+                    Long.toString(Math.round(use.medianPerSecond()))));
+            if (!use.peerPerSecond().isEmpty()) {
+                rows.add(List.of("pgbench -S a second, as many", Long.toString(Math.round(use.medianPeerPerSecond()))));
+            }
+            rows.add(List.of(
+                    "  a read takes, p50 · p99",
+                    Units.time(use.latencies().percentile(0.5)) + " · "
+                            + Units.time(use.latencies().percentile(0.99))));
+            rows.add(List.of(
+                    "  p50 · p99 · live heap of each tenth of " + use.requests(),
+                    use.slices().stream()
+                            .map(slice -> Units.time(slice.median()) + " · " + Units.time(slice.tail()) + " · "
+                                    + Units.megabytes(slice.liveHeapBytes()))
+                            .collect(Collectors.joining(", "))));
         });
         outcome.soak().ifPresent(soak -> {
             rows.add(List.of(

@@ -187,6 +187,11 @@ final class Rest implements AutoCloseable {
         return answer.statusCode() == 200 ? answer.body() : "";
     }
 
+    /** For one GET of {@code path} over and over. */
+    KeptConnection keptConnection(String path) {
+        return new KeptConnection(access.url(), path, access.apiKey());
+    }
+
     private JsonNode call(String method, String path, ObjectNode body) {
         HttpResponse<String> answer = send(HttpRequest.newBuilder(URI.create(access.url() + path))
                 .header("Content-Type", "application/json")

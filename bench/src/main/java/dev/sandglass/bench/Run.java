@@ -91,6 +91,7 @@ final class Run {
             measured(Part.STREAM, options.wants(Part.STREAM), new Streams(bench)::measure);
             measured(Part.FILES, options.wants(Part.FILES), new Transfers(bench)::measure);
             Optional<DiskUse> disk = options.wants(Part.DISK) ? disk() : Optional.empty();
+            Optional<ApiUse> api = options.wants(Part.API) ? api() : Optional.empty();
             Optional<SoakResult> soak =
                     options.wants(Part.SOAK) ? Optional.of(new Soak(bench).measure()) : Optional.empty();
             return new Outcome(
@@ -99,6 +100,7 @@ final class Run {
                     crowd.burst(),
                     crowd.memory(),
                     disk,
+                    api,
                     soak,
                     options.profile() ? steps : Map.of(),
                     notes);
@@ -126,6 +128,16 @@ final class Run {
         } catch (BenchFailure e) {
             interruption.check();
             notes.add(Part.DISK + " was not measured: " + e.reason());
+            return Optional.empty();
+        }
+    }
+
+    private Optional<ApiUse> api() {
+        try {
+            return Optional.of(new ApiLoad(bench, name).measure());
+        } catch (BenchFailure e) {
+            interruption.check();
+            notes.add(Part.API + " was not measured to its end: " + e.reason());
             return Optional.empty();
         }
     }

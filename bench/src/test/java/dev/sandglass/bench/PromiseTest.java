@@ -15,6 +15,7 @@ class PromiseTest {
     private Optional<Burst> burst = Optional.empty();
     private Optional<MemoryUse> memory = Optional.empty();
     private Optional<DiskUse> disk = Optional.empty();
+    private Optional<ApiUse> api = Optional.empty();
     private Optional<SoakResult> soak = Optional.empty();
 
     private void took(Subject subject, long millis) {
@@ -24,7 +25,7 @@ class PromiseTest {
     private List<Promise> weighed() {
         MachineDescription machine =
                 new MachineDescription(Instant.EPOCH, "cpu", 2, 1, "6.1", 0, "qemu", "tcg", "podman", "here");
-        return Promise.weigh(new Outcome(machine, samples, burst, memory, disk, soak, Map.of(), List.of()));
+        return Promise.weigh(new Outcome(machine, samples, burst, memory, disk, api, soak, Map.of(), List.of()));
     }
 
     private Promise promise(String beginning) {
@@ -63,6 +64,12 @@ class PromiseTest {
         burst = Optional.of(new Burst(100, 100, Duration.ofMillis(30_000 + beyond)));
         memory = Optional.of(new MemoryUse(2, 2 - beyond, 100_000_000 + 2L * beyond, 200_000_000));
         disk = Optional.of(new DiskUse(6_000_000 + beyond, 10, 13_000_000, 60, 68_000_000 + 50L * beyond));
+        api = Optional.of(new ApiUse(
+                8,
+                List.of(3000.0 - beyond),
+                List.of(10_000.0),
+                new Latencies(),
+                List.of(slice(1000, 50_000_000), slice(1500 + beyond, 66_000_000 + beyond))));
         List<String> troubles = beyond == 0 ? List.of() : List.of("sb1: a wrong byte");
         soak = Optional.of(new SoakResult(20, 1000, Duration.ofMinutes(10), troubles, List.of()));
     }
@@ -118,5 +125,42 @@ class PromiseTest {
     void eachMegabyteIsWhatMuchAddsToLittle() {
         assertThat(new DiskUse(0, 10, 12_000_000, 60, 64_000_000).bytesPerMegabyte())
                 .isEqualTo(1_040_000);
+    }
+
+    private static ApiUse.Slice slice(long medianMicros, long heapBytes) {
+        return new ApiUse.Slice(1000, Duration.ofNanos(medianMicros * 1000), Duration.ofMillis(5), heapBytes);
+    }
+
+    @Test
+    void readsAreWeighedBesidePgbenchRoundByRound() {
+        api = Optional.of(new ApiUse(
+                8,
+                List.of(3000.0, 300.0, 3100.0),
+                List.of(10_000.0, 1000.0, 10_000.0),
+                new Latencies(),
+                List.of(slice(1000, 50_000_000), slice(1400, 60_000_000))));
+        assertThat(promise("reads by id ≥").verdict()).isEqualTo(Promise.Verdict.KEPT);
+        assertThat(promise("reads by id stay flat").verdict()).isEqualTo(Promise.Verdict.KEPT);
+
+        api = Optional.of(new ApiUse(
+                8,
+                List.of(2900.0),
+                List.of(10_000.0),
+                new Latencies(),
+                List.of(slice(1000, 50_000_000), slice(1000, 70_000_000))));
+        assertThat(promise("reads by id ≥").verdict()).isEqualTo(Promise.Verdict.BROKEN);
+        assertThat(promise("reads by id stay flat").verdict()).isEqualTo(Promise.Verdict.BROKEN);
+    }
+
+    @Test
+    void percentilesOfManyLatenciesAreRightToThreePercent() {
+        Latencies latencies = new Latencies();
+        for (int i = 1; i <= 100_000; i++) {
+            latencies.add(i * 1000L);
+        }
+        assertThat(latencies.percentile(0.5).toNanos()).isBetween(49_900_000L, 51_700_000L);
+        assertThat(latencies.percentile(0.99).toNanos()).isBetween(98_900_000L, 102_200_000L);
+        latencies.add(1);
+        assertThat(latencies.percentile(0.000009).toNanos()).isEqualTo(1);
     }
 }

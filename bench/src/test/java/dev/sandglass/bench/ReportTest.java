@@ -38,6 +38,7 @@ class ReportTest {
                 Optional.of(new MemoryUse(3, 3, 120_000_000, 150_000_000)),
                 Optional.of(new DiskUse(5_000_000, 10, 12_000_000, 60, 62_000_000)),
                 Optional.empty(),
+                Optional.empty(),
                 Map.of("create_restore", new StepTimes.Total(4, 0.5)),
                 List.of("podman run failed: no reason"));
     }

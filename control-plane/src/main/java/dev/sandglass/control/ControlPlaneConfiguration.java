@@ -40,6 +40,7 @@ import java.util.stream.Stream;
  * @param attempts limits of sign-up and log-in
  * @param idleTimeout after which a connection without traffic is closed; exec streams are pinged three times as often
  * @param connectionsMax HTTP connections at the same time
+ * @param drain how long all is served yet while /readyz says that the server stops
  */
 public record ControlPlaneConfiguration(
         Path home,
@@ -56,7 +57,8 @@ public record ControlPlaneConfiguration(
         double memoryOvercommit,
         AttemptLimits attempts,
         Duration idleTimeout,
-        int connectionsMax) {
+        int connectionsMax,
+        Duration drain) {
 
     static final int JWT_SECRET_BYTES_MIN = 32;
 
@@ -86,7 +88,8 @@ public record ControlPlaneConfiguration(
             key("SANDGLASS_ATTEMPTS_PER_ADDRESS", "sign-ups and log-ins per minute and address (default 60)"),
             key("SANDGLASS_ATTEMPTS_PER_ACCOUNT", "sign-ups and log-ins per minute and account (default 10)"),
             key("SANDGLASS_HTTP_IDLE_SECONDS", "idle connections are closed after (default 60)"),
-            key("SANDGLASS_HTTP_CONNECTIONS_MAX", "HTTP connections at the same time (default 4096)"));
+            key("SANDGLASS_HTTP_CONNECTIONS_MAX", "HTTP connections at the same time (default 4096)"),
+            key("SANDGLASS_DRAIN_SECONDS", "before a stop, time for a load balancer to see /readyz fail (default 0)"));
 
     public ControlPlaneConfiguration {
         allowedOrigins = Set.copyOf(allowedOrigins);
@@ -131,6 +134,7 @@ public record ControlPlaneConfiguration(
                 reader.number("SANDGLASS_ATTEMPTS_PER_ACCOUNT", 1, 1_000_000, 10));
         Duration idle = Duration.ofSeconds(reader.number("SANDGLASS_HTTP_IDLE_SECONDS", 1, 86_400, 60));
         int connections = reader.number("SANDGLASS_HTTP_CONNECTIONS_MAX", 8, 1_000_000, 4096);
+        Duration drain = Duration.ofSeconds(reader.number("SANDGLASS_DRAIN_SECONDS", 0, 600, 0));
         reader.checkInstallation();
         reader.failOnProblems();
         return new ControlPlaneConfiguration(
@@ -148,7 +152,8 @@ public record ControlPlaneConfiguration(
                 overcommit,
                 attempts,
                 idle,
-                connections);
+                connections,
+                drain);
     }
 
     /** Without secrets. */

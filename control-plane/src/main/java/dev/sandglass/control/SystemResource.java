@@ -15,11 +15,14 @@ import java.util.function.BooleanSupplier;
 /** /healthz, /readyz and /metrics. */
 final class SystemResource {
     private final Telemetry telemetry;
+    private final BooleanSupplier stopping;
     private final BooleanSupplier databaseAnswers;
     private final BooleanSupplier hostAlive;
 
-    SystemResource(Telemetry telemetry, BooleanSupplier databaseAnswers, BooleanSupplier hostAlive) {
+    SystemResource(
+            Telemetry telemetry, BooleanSupplier stopping, BooleanSupplier databaseAnswers, BooleanSupplier hostAlive) {
         this.telemetry = telemetry;
+        this.stopping = stopping;
         this.databaseAnswers = databaseAnswers;
         this.hostAlive = hostAlive;
     }
@@ -32,6 +35,9 @@ final class SystemResource {
     }
 
     private Reply ready(HttpRequest request) {
+        if (stopping.getAsBoolean()) {
+            throw new PlatformException(ErrorCode.HOST_UNAVAILABLE, "The server is stopping.");
+        }
         if (!databaseAnswers.getAsBoolean()) {
             throw new PlatformException(ErrorCode.HOST_UNAVAILABLE, "The database does not answer.");
         }

@@ -6,6 +6,7 @@ import dev.sandglass.contract.SecretFile;
 import dev.sandglass.control.account.AccountFeature;
 import dev.sandglass.control.account.Tokens;
 import dev.sandglass.control.apikey.ApiKeyFeature;
+import dev.sandglass.control.database.Announcements;
 import dev.sandglass.control.database.Database;
 import dev.sandglass.control.database.DatabaseAddress;
 import dev.sandglass.control.database.EmbeddedPostgres;
@@ -29,6 +30,7 @@ import dev.sandglass.control.sandbox.SandboxFeature;
 import dev.sandglass.control.snapshot.SnapshotFeature;
 import java.net.InetSocketAddress;
 import java.time.Clock;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -39,7 +41,9 @@ import java.util.function.Supplier;
 /** Everything the control plane consists of, made in order and closed in reverse. One line for each feature. */
 final class Wiring implements AutoCloseable {
     private final Deque<AutoCloseable> owned = new ArrayDeque<>();
+    private volatile boolean stopping;
 
+    final Announcements announcements;
     final AccountFeature accounts;
     final ApiKeyFeature apiKeys;
     final SandboxFeature sandboxes;
@@ -53,7 +57,8 @@ final class Wiring implements AutoCloseable {
             DatabaseAddress address =
                     configuration.database().orElseGet(() -> embeddedDatabase(configuration, progress));
             progress.step("bringing the database's schema up to date");
-            Database database = own(Database.open(address));
+            Database database = own(Database.open(address, progress));
+            announcements = own(new Announcements(address, database.jdbi()));
             String secret = jwtSecret(configuration);
             Tokens tokens = new Tokens(secret, Clock.systemUTC());
             HostStore hostStore =
@@ -63,7 +68,7 @@ final class Wiring implements AutoCloseable {
             accounts = AccountFeature.wire(database.jdbi(), configuration.attempts(), tokens);
             own(accounts.accounts());
             OauthFeature oauth = own(new OauthFeature(configuration.oauth(), accounts.accounts(), tokens, secret));
-            apiKeys = ApiKeyFeature.wire(database.jdbi());
+            apiKeys = ApiKeyFeature.wire(database.jdbi(), announcements);
             own(apiKeys.keys());
             StoredAnswers answers = new StoredAnswers(database.jdbi());
             sandboxes = own(new SandboxFeature(
@@ -86,8 +91,11 @@ final class Wiring implements AutoCloseable {
                     new FileResource(sandboxes.sandboxes(), configuration.home().resolve("uploads"));
             SystemResource system = new SystemResource(
                     telemetry,
+                    () -> stopping,
                     database::answers,
                     () -> !hostStore.alive(HostMonitor.PATIENCE).isEmpty());
+
+            announcements.start();
 
             progress.step("connecting the host agent");
             HostMonitor monitor = own(new HostMonitor(hosts, hostStore));
@@ -118,9 +126,35 @@ final class Wiring implements AutoCloseable {
                     routes,
                     new Authenticator(tokens::verify, apiKeys.keys()::find),
                     telemetry));
+            own(execSockets); // again: before the server waits for requests, streams are told that it stops
+            gauges(telemetry, database, execSockets);
+            own(() -> announceStop(configuration.drain()));
         } catch (RuntimeException e) {
             closeAfter(e);
             throw e;
+        }
+    }
+
+    private void gauges(Telemetry telemetry, Database database, ExecSockets execSockets) {
+        telemetry.gauge("sandglass.database.connections", "connections of the pool", database::connections);
+        telemetry.gauge("sandglass.database.connections.used", "those in use", database::connectionsInUse);
+        telemetry.gauge("sandglass.database.waiting", "threads that wait for one", database::waiting);
+        telemetry.gauge(
+                "sandglass.database.announcements",
+                "1: changes are heard of, and caches used",
+                () -> announcements.isCurrent() ? 1 : 0);
+        telemetry.gauge("sandglass.http.connections", "open HTTP connections", server::connections);
+        telemetry.gauge("sandglass.http.under.way", "requests that are not answered yet", server::requestsUnderWay);
+        telemetry.gauge("sandglass.exec.streams", "open exec streams", execSockets::count);
+    }
+
+    /** /readyz says so while everything is still served, so that whoever distributes requests sends them elsewhere. */
+    private void announceStop(Duration drain) {
+        stopping = true;
+        try {
+            Thread.sleep(drain);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
     }
 

@@ -73,6 +73,23 @@ final class ControlPlaneTest {
     }
 
     @Test
+    void metricsHaveABoundedNumberOfLabels() {
+        for (int i = 0; i < 20; i++) {
+            assertThat(test.api().get("/nowhere/path-" + i).status()).isEqualTo(404);
+            assertThat(test.api().get("/v1/sandboxes/strange-" + i).status()).isEqualTo(401);
+        }
+        String metrics = test.api().get("/metrics").body();
+        assertThat(metrics).doesNotContain("path-", "strange-");
+        assertThat(metrics)
+                .contains("route=\"none\"", "route=\"/v1/sandboxes/{id}\"")
+                .contains("sandglass_http_requests_seconds_bucket", "le=\"0.005\"")
+                .contains("sandglass_database_connections", "sandglass_database_announcements")
+                .contains("sandglass_http_connections", "sandglass_exec_streams", "jvm_gc_");
+        assertThat(metrics.lines().filter(line -> line.contains("/v1/sandboxes/{id}\"") && line.contains("_count")))
+                .hasSizeLessThan(10);
+    }
+
+    @Test
     void theLocalAccountIsMadeOnce() {
         String key = test.plane.createLocalKey("first");
         assertThat(test.plane.ensureLocalAccount()).isEqualTo(test.plane.ensureLocalAccount());

@@ -57,7 +57,7 @@ public final class AgentProcess implements AutoCloseable {
         Home home = plain.home();
         home.create();
         Home.Lock lock = LocalServer.requireLock(home, Role.AGENT);
-        ServerLog.toStderr();
+        ServerLog.toStderr(ServerSettings.log(plain));
         try {
             ServerSettings settings = ServerSettings.read(plain);
             LocalHost.buildImages(root, home, progress);

@@ -22,7 +22,7 @@ public final class ControlPlaneProcess implements AutoCloseable {
         Home home = settings.home();
         home.create();
         Home.Lock lock = LocalServer.requireLock(home, Role.CONTROL_PLANE);
-        ServerLog.toStderr();
+        ServerLog.toStderr(ServerSettings.log(settings));
         try {
             ControlPlane started =
                     ControlPlane.start(ServerSettings.read(settings).control(), Optional.empty(), Progress.SILENT);

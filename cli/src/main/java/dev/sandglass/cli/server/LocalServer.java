@@ -34,7 +34,7 @@ public final class LocalServer implements AutoCloseable {
         Home home = plain.home();
         home.create();
         own(requireLock(home, Role.CONTROL_PLANE));
-        ServerLog.toFile(home.log());
+        ServerLog.toFile(home.log(), ServerSettings.log(plain));
         try {
             settings = ServerSettings.read(plain);
             // With an agent elsewhere this is a control plane with a database, and nothing more.

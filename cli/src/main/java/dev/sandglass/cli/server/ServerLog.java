@@ -6,6 +6,7 @@ import ch.qos.logback.classic.encoder.PatternLayoutEncoder;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.ConsoleAppender;
 import ch.qos.logback.core.OutputStreamAppender;
+import ch.qos.logback.core.encoder.Encoder;
 import ch.qos.logback.core.rolling.FixedWindowRollingPolicy;
 import ch.qos.logback.core.rolling.RollingFileAppender;
 import ch.qos.logback.core.rolling.SizeBasedTriggeringPolicy;
@@ -16,13 +17,14 @@ import org.slf4j.LoggerFactory;
 
 /** Where servers log: {@code up}, which talks with a person, to a file of bounded size; services to stderr. */
 final class ServerLog {
-    private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5level [%thread] %logger{0}: %msg %kvp%n";
+    private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5level [%thread] %logger{0}: %msg %kvp"
+            + "%replace( request=\"%X{request}\"){' request=\"\"', ''}%n";
     private static final String FILE_SIZE = "20MB";
     private static final int FILES = 4;
 
     private ServerLog() {}
 
-    static void toFile(Path file) {
+    static void toFile(Path file, LogSettings settings) {
         LoggerContext context = reset();
         RollingFileAppender<ILoggingEvent> appender = new RollingFileAppender<>();
         appender.setContext(context);
@@ -40,15 +42,15 @@ final class ServerLog {
         trigger.start();
         appender.setRollingPolicy(rolling);
         appender.setTriggeringPolicy(trigger);
-        start(context, appender);
+        start(context, appender, settings);
     }
 
-    static void toStderr() {
+    static void toStderr(LogSettings settings) {
         LoggerContext context = reset();
         ConsoleAppender<ILoggingEvent> appender = new ConsoleAppender<>();
         appender.setContext(context);
         appender.setTarget("System.err");
-        start(context, appender);
+        start(context, appender, settings);
     }
 
     private static LoggerContext reset() {
@@ -59,10 +61,21 @@ final class ServerLog {
         return context;
     }
 
-    private static void start(LoggerContext context, OutputStreamAppender<ILoggingEvent> appender) {
-        PatternLayoutEncoder encoder = new PatternLayoutEncoder();
-        encoder.setContext(context);
-        encoder.setPattern(PATTERN);
+    private static Encoder<ILoggingEvent> encoder(LoggerContext context, LogSettings settings) {
+        if (settings.json()) {
+            JsonLines lines = new JsonLines();
+            lines.setContext(context);
+            return lines;
+        }
+        PatternLayoutEncoder text = new PatternLayoutEncoder();
+        text.setContext(context);
+        text.setPattern(PATTERN);
+        return text;
+    }
+
+    private static void start(
+            LoggerContext context, OutputStreamAppender<ILoggingEvent> appender, LogSettings settings) {
+        Encoder<ILoggingEvent> encoder = encoder(context, settings);
         encoder.start();
         appender.setEncoder(encoder);
         appender.start();
@@ -72,5 +85,9 @@ final class ServerLog {
         for (String noisy : new String[] {"org.eclipse.jetty", "com.zaxxer.hikari", "org.flywaydb", "io.grpc"}) {
             context.getLogger(noisy).setLevel(Level.WARN);
         }
+        settings.levels().forEach((name, level) -> {
+            context.getLogger(name.isEmpty() ? org.slf4j.Logger.ROOT_LOGGER_NAME : name)
+                    .setLevel(level);
+        });
     }
 }

@@ -21,7 +21,10 @@ public record ServerSettings(Settings settings, ControlPlaneConfiguration contro
 
     /** Every variable there is. */
     public static ConfigurationKeys keys() {
-        return ConfigurationKeys.controlPlane().and(HostSettings.KEYS).and(CLIENT_KEYS);
+        return ConfigurationKeys.controlPlane()
+                .and(HostSettings.KEYS)
+                .and(LogSettings.KEYS)
+                .and(CLIENT_KEYS);
     }
 
     /** Throws {@link SettingsProblem} with everything that is wrong. Changes nothing on disk. */
@@ -38,10 +41,16 @@ public record ServerSettings(Settings settings, ControlPlaneConfiguration contro
         }
         List<String> ofHost = new ArrayList<>();
         HostSettings.read(variables, ofHost);
+        LogSettings.read(variables, ofHost);
         problems.addAll(ofHost);
         if (!problems.isEmpty()) {
             throw new SettingsProblem(List.copyOf(problems));
         }
+    }
+
+    /** Of checked settings. */
+    static LogSettings log(Settings settings) {
+        return LogSettings.read(settings.variables(), new ArrayList<>());
     }
 
     /** Of checked settings. Makes the installation's id and secrets the first time. */

@@ -50,7 +50,7 @@ public final class ServerTraining {
     private static void run(Settings plain) throws IOException {
         Home home = plain.home();
         home.create();
-        ServerLog.toFile(home.log());
+        ServerLog.toFile(home.log(), ServerSettings.log(plain));
         ServerSettings.check(plain);
         ServerSettings settings = ServerSettings.read(plain);
         new Machine(new HashMap<>(System.getenv()), home.path(), plain.listen(), false).inspect();

@@ -7,6 +7,8 @@ import dev.sandglass.contract.Id.ApiKeyId;
 import dev.sandglass.contract.Id.TeamId;
 import dev.sandglass.contract.Id.UserId;
 import dev.sandglass.contract.PlatformException;
+import dev.sandglass.control.database.AnnouncedCache;
+import dev.sandglass.control.database.Announcements;
 import dev.sandglass.control.http.Caller;
 import java.time.Duration;
 import java.util.Optional;
@@ -19,12 +21,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Makes, finds and deletes keys. A key that was found is remembered for a moment, shorter than the second within which a
- * deleted one stops working everywhere. That a key was used is written down off the request path by a thread of our own.
+ * Makes, finds and deletes keys. A key that was found is remembered until the database announces that it has changed. That a key was used is written down off the request path by a thread of our own.
  */
 public final class ApiKeys implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ApiKeys.class);
-    private static final Duration REMEMBERED = Duration.ofMillis(700);
+    private static final String CHANGES = "sandglass_api_keys";
     private static final Duration USE_WRITTEN_EVERY = Duration.ofSeconds(2);
     private static final int KEYS_OF_A_TEAM_MAX = 1000;
     private static final int CACHE_MAX = 10_000;
@@ -38,10 +39,7 @@ public final class ApiKeys implements AutoCloseable {
     }
 
     private final ApiKeyStore store;
-    private final Cache<String, Optional<Caller.ByKey>> found = Caffeine.newBuilder()
-            .maximumSize(CACHE_MAX)
-            .expireAfterWrite(REMEMBERED)
-            .build();
+    private final AnnouncedCache<Caller.ByKey> found;
     private final Cache<ApiKeyId, Boolean> writtenLately = Caffeine.newBuilder()
             .maximumSize(CACHE_MAX)
             .expireAfterWrite(Duration.ofMinutes(1))
@@ -50,8 +48,9 @@ public final class ApiKeys implements AutoCloseable {
     private final ScheduledExecutorService writer = Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("api-key-use").factory());
 
-    ApiKeys(ApiKeyStore store) {
+    ApiKeys(ApiKeyStore store, Announcements announcements) {
         this.store = store;
+        this.found = new AnnouncedCache<>(announcements, CHANGES, CACHE_MAX);
         long period = USE_WRITTEN_EVERY.toMillis();
         var _ = writer.scheduleWithFixedDelay(this::writeUse, period, period, TimeUnit.MILLISECONDS);
     }
@@ -73,10 +72,7 @@ public final class ApiKeys implements AutoCloseable {
             return Optional.empty();
         }
         String hash = new KeyText(text).hash();
-        Optional<Caller.ByKey> caller = found.get(hash, store::findByHash);
-        if (caller.isEmpty()) {
-            found.invalidate(hash); // it may be made in the next moment
-        }
+        Optional<Caller.ByKey> caller = found.find(hash, store::findByHash);
         caller.map(Caller.ByKey::key)
                 .filter(key -> writtenLately.getIfPresent(key) == null)
                 .ifPresent(used::add);
@@ -85,7 +81,7 @@ public final class ApiKeys implements AutoCloseable {
 
     boolean delete(TeamId team, ApiKeyId id) {
         Optional<String> hash = store.delete(team, id);
-        hash.ifPresent(found::invalidate);
+        hash.ifPresent(found::forget);
         return hash.isPresent();
     }
 

@@ -3,6 +3,12 @@ package dev.sandglass.control.database;
 import java.net.URI;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Properties;
 
 /**
  * Where a PostgreSQL database is and who we are there.
@@ -30,6 +36,25 @@ public record DatabaseAddress(String jdbcUrl, String user, String password) {
                 "jdbc:postgresql://" + uri.getHost() + ":" + port + path + query,
                 decoded(who[0]),
                 who.length > 1 ? decoded(who[1]) : "");
+    }
+
+    /**
+     * A connection beside the pool.
+     *
+     * @param application what the server's lists show it as
+     * @param patience for the connection, and for each answer
+     */
+    Connection connect(String application, Duration patience) throws SQLException {
+        Properties properties = new Properties();
+        if (!user.isEmpty()) {
+            properties.setProperty("user", user);
+            properties.setProperty("password", password);
+        }
+        properties.setProperty("ApplicationName", application);
+        for (String timeout : List.of("connectTimeout", "loginTimeout", "socketTimeout")) {
+            properties.setProperty(timeout, Long.toString(patience.toSeconds()));
+        }
+        return DriverManager.getConnection(jdbcUrl, properties);
     }
 
     private static String decoded(String text) {

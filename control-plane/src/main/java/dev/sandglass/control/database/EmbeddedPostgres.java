@@ -5,6 +5,7 @@ import dev.sandglass.contract.Progress;
 import dev.sandglass.contract.SecretFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.BindException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.channels.FileChannel;
@@ -30,9 +31,9 @@ import org.slf4j.LoggerFactory;
 
 /**
  * A PostgreSQL server of our own, its data under one directory and kept across restarts. It listens on a loopback port
- * chosen free, asks for a generated password, runs under an unprivileged uid when we are root, and is told to stop
+ * that was free and is kept, asks for a generated password, runs under an unprivileged uid when we are root, and is told to stop
  * (SIGINT: "fast") by the kernel when this process dies. For that the server is the child of a thread that lives as
- * long as it does: the kernel watches the thread, not the process.
+ * long as it does: the kernel watches the thread, not the process. The thread starts a server that ends by itself again.
  *
  * <p>One process at a time may use the directory, held by a lock. Closed by whoever started it, after all connections.
  */
@@ -40,17 +41,16 @@ public final class EmbeddedPostgres implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(EmbeddedPostgres.class);
     private static final String USER = "sandglass";
     private static final Duration READY_TIMEOUT = Duration.ofSeconds(60); // crash recovery on a slow disk
-    private static final Duration STOP_TIMEOUT = Duration.ofSeconds(30);
     private static final Duration PREDECESSOR_TIMEOUT = Duration.ofSeconds(60);
     private static final Duration INITDB_TIMEOUT = Duration.ofMinutes(2);
 
     private final FileLock lock;
-    private final Process server;
+    private final Keeper keeper;
     private final DatabaseAddress address;
 
-    private EmbeddedPostgres(FileLock lock, Process server, DatabaseAddress address) {
+    private EmbeddedPostgres(FileLock lock, Keeper keeper, DatabaseAddress address) {
         this.lock = lock;
-        this.server = server;
+        this.keeper = keeper;
         this.address = address;
     }
 
@@ -69,17 +69,18 @@ public final class EmbeddedPostgres implements AutoCloseable {
             awaitPredecessor(data);
             account.give(data); // it may have been another one's, before a move or a change of rights
             progress.step("starting the database");
-            int port = freePort();
-            Process server = launch(account, directory, binaries, data, port);
+            int port = port(directory);
+            Keeper keeper = Keeper.start(command(account, directory, binaries, data, port), directory.resolve("log"));
             DatabaseAddress address =
                     new DatabaseAddress("jdbc:postgresql://127.0.0.1:" + port + "/postgres", USER, password);
             try {
-                awaitReady(server, address, directory.resolve("log"));
+                awaitReady(keeper.server(), address, directory.resolve("log"));
             } catch (RuntimeException e) {
-                stop(server);
+                keeper.close();
                 throw e;
             }
-            return new EmbeddedPostgres(lock, server, address);
+            keeper.keep();
+            return new EmbeddedPostgres(lock, keeper, address);
         } catch (RuntimeException e) {
             release(lock);
             throw e;
@@ -95,12 +96,12 @@ public final class EmbeddedPostgres implements AutoCloseable {
 
     /** Of the server, for the one who wants to see what becomes of it. */
     long pid() {
-        return server.pid();
+        return keeper.server().pid();
     }
 
     @Override
     public void close() {
-        stop(server);
+        keeper.close();
         release(lock);
     }
 
@@ -230,14 +231,31 @@ public final class EmbeddedPostgres implements AutoCloseable {
         }
     }
 
-    private static int freePort() throws IOException {
-        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+    /** The one it had before where that is free: another control plane may have been told of it. */
+    private static int port(Path directory) throws IOException {
+        Path kept = directory.resolve("port");
+        int last = 0;
+        if (Files.exists(kept)) {
+            String text = Files.readString(kept).strip();
+            last = text.matches("[0-9]{1,5}") ? Integer.parseInt(text) : 0;
+        }
+        int port;
+        try {
+            port = freePort(last);
+        } catch (BindException e) {
+            port = freePort(0);
+        }
+        Files.writeString(kept, port + "\n");
+        return port;
+    }
+
+    private static int freePort(int wanted) throws IOException {
+        try (ServerSocket socket = new ServerSocket(wanted, 1, InetAddress.getLoopbackAddress())) {
             return socket.getLocalPort();
         }
     }
 
-    private static Process launch(PostgresAccount account, Path directory, Path binaries, Path data, int port)
-            throws IOException {
+    static ProcessBuilder command(PostgresAccount account, Path directory, Path binaries, Path data, int port) {
         List<String> argv = new ArrayList<>(List.of(binaries + "/bin/postgres", "-D", data.toString()));
         for (String setting : List.of(
                 "listen_addresses=127.0.0.1",
@@ -257,39 +275,10 @@ public final class EmbeddedPostgres implements AutoCloseable {
             argv.add("-c");
             argv.add(setting);
         }
-        ProcessBuilder builder = account.command(directory, argv)
-                .redirectErrorStream(true)
-                .redirectOutput(directory.resolve("log").toFile());
-        return startUnderKeeper(builder);
+        return account.command(directory, argv).redirectErrorStream(true);
     }
 
-    /** Starts the server on a thread that ends when the server has. */
-    private static Process startUnderKeeper(ProcessBuilder builder) throws IOException {
-        CompletableFuture<Process> started = new CompletableFuture<>();
-        Thread.ofPlatform().daemon().name("postgresql-keeper").start(() -> {
-            try {
-                Process process = builder.start();
-                started.complete(process);
-                process.waitFor();
-            } catch (IOException e) {
-                started.completeExceptionally(e);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
-        });
-        try {
-            return started.get(30, TimeUnit.SECONDS);
-        } catch (ExecutionException e) {
-            throw new IOException("start postgres", e.getCause());
-        } catch (TimeoutException e) {
-            throw new IOException("start postgres", e);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IOException("start postgres", e);
-        }
-    }
-
-    private static void awaitReady(Process server, DatabaseAddress address, Path logFile) throws IOException {
+    static void awaitReady(Process server, DatabaseAddress address, Path logFile) throws IOException {
         long deadline = System.nanoTime() + READY_TIMEOUT.toNanos();
         while (true) {
             try (var connection = DriverManager.getConnection(address.jdbcUrl(), address.user(), address.password())) {
@@ -313,32 +302,6 @@ public final class EmbeddedPostgres implements AutoCloseable {
     private static String tail(Path file) throws IOException {
         List<String> lines = Files.readAllLines(file);
         return String.join(" / ", lines.subList(Math.max(0, lines.size() - 5), lines.size()));
-    }
-
-    private static void stop(Process server) {
-        interrupt(server);
-        try {
-            if (!server.waitFor(STOP_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS)) {
-                log.warn("PostgreSQL did not stop within {} s and is killed", STOP_TIMEOUT.toSeconds());
-                server.destroyForcibly().waitFor(STOP_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
-    }
-
-    /** SIGINT, "fast shutdown": Java itself can send only SIGTERM, which waits for every client to leave. */
-    private static void interrupt(Process server) {
-        try {
-            new ProcessBuilder("kill", "-INT", Long.toString(server.pid()))
-                    .redirectErrorStream(true)
-                    .start()
-                    .waitFor(5, TimeUnit.SECONDS);
-        } catch (IOException e) {
-            server.destroy();
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
     }
 
     private static void sleep(Duration duration) {

@@ -21,6 +21,7 @@ import dev.sandglass.contract.host.v1.Started;
 import dev.sandglass.control.host.AgentFailure;
 import dev.sandglass.control.http.Json;
 import dev.sandglass.control.http.Texts;
+import dev.sandglass.control.observe.RequestContext;
 import dev.sandglass.control.sandbox.Sandboxes;
 import io.grpc.StatusException;
 import io.grpc.stub.BlockingClientCall;
@@ -108,6 +109,7 @@ public final class ExecSocket implements Session.Listener {
 
     record ErrorMessage(String type, String code, String message) {}
 
+    private final RequestContext request = RequestContext.here();
     private final Sandboxes.Running sandbox;
     private final Consumer<ExecSocket> onOpen;
     private final BiConsumer<ExecSocket, Sandboxes.Running> onEnd;
@@ -143,7 +145,7 @@ public final class ExecSocket implements Session.Listener {
         session = opened;
         opened.setIdleTimeout(Duration.ZERO); // a quiet command is no dead connection: pings tell
         onOpen.accept(this);
-        Thread.ofVirtual().name("exec-in-" + sandbox.id()).start(this::carryInput);
+        Thread.ofVirtual().name("exec-in-" + sandbox.id()).start(request.around(this::carryInput));
         opened.demand();
     }
 
@@ -151,7 +153,7 @@ public final class ExecSocket implements Session.Listener {
     public void onWebSocketText(String message) {
         pingsUnanswered = 0;
         if (isStopOfRunning(message)) {
-            Thread.ofVirtual().name("exec-stop-" + sandbox.id()).start(this::stopAhead);
+            Thread.ofVirtual().name("exec-stop-" + sandbox.id()).start(request.around(this::stopAhead));
             demand();
             return;
         }
@@ -348,7 +350,7 @@ public final class ExecSocket implements Session.Listener {
             return;
         }
         opened.write(first);
-        Thread.ofVirtual().name("exec-out-" + sandbox.id()).start(() -> carryOutput(opened));
+        Thread.ofVirtual().name("exec-out-" + sandbox.id()).start(request.around(() -> carryOutput(opened)));
     }
 
     private boolean hasEnded() {

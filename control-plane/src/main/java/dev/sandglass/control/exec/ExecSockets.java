@@ -26,6 +26,11 @@ public final class ExecSockets implements AutoCloseable {
         var _ = pinger.scheduleWithFixedDelay(this::ping, period, period, TimeUnit.MILLISECONDS);
     }
 
+    /** How many are open now. */
+    public int count() {
+        return open.size();
+    }
+
     ExecSocket open(Sandboxes.Running sandbox) {
         return new ExecSocket(sandbox, open::add, this::ended);
     }

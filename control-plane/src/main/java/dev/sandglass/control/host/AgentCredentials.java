@@ -1,6 +1,7 @@
 package dev.sandglass.control.host;
 
 import dev.sandglass.contract.Installation;
+import dev.sandglass.control.observe.RequestContext;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
@@ -17,6 +18,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.MDC;
 
 /** The metadata by which the programs of one installation know each other: sent with every call, asked of every caller. */
 record AgentCredentials(Installation installation) implements ClientInterceptor, ServerInterceptor {
@@ -24,6 +26,10 @@ record AgentCredentials(Installation installation) implements ClientInterceptor,
             Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
     private static final Metadata.Key<String> INSTALLATION =
             Metadata.Key.of("sandglass-installation", Metadata.ASCII_STRING_MARSHALLER);
+
+    /** For the agent's log. */
+    private static final Metadata.Key<String> REQUEST =
+            Metadata.Key.of("sandglass-request", Metadata.ASCII_STRING_MARSHALLER);
 
     Channel on(Channel channel) {
         return ClientInterceptors.intercept(channel, this);
@@ -40,6 +46,7 @@ record AgentCredentials(Installation installation) implements ClientInterceptor,
             public void start(Listener<B> listener, Metadata headers) {
                 headers.put(AUTHORIZATION, authorization());
                 headers.put(INSTALLATION, installation.id());
+                Optional.ofNullable(MDC.get(RequestContext.REQUEST)).ifPresent(id -> headers.put(REQUEST, id));
                 super.start(listener, headers);
             }
         };

@@ -54,6 +54,17 @@ public final class HostStore {
         }
     }
 
+    /** It has answered us, so it is alive even if the control plane that it registers with is not. */
+    public void answered(String id) {
+        jdbi.useHandle(handle -> handle.createUpdate("""
+                        update hosts set status = 'up', heartbeat_at = now()
+                        where id = :id and installation_id = :installation and heartbeat_at < now() - interval '4 seconds'
+                        """)
+                .bind("id", id)
+                .bind("installation", installation)
+                .execute());
+    }
+
     /** Those that have been heard of within {@code patience}. */
     public List<Host> alive(Duration patience) {
         return jdbi.withHandle(handle -> handle.createQuery(SELECT

@@ -16,6 +16,15 @@ public record ErrorEnvelope(Content error) {
         return new PlatformException(ErrorCode.INTERNAL_ERROR, UNEXPECTED);
     }
 
+    /** 503: what is asked for may well be done in a few seconds. */
+    static Reply databaseUnavailable() {
+        return reply(
+                new PlatformException(
+                        ErrorCode.HOST_UNAVAILABLE,
+                        "The server's database does not answer: try again in a few seconds."),
+                Map.of("Retry-After", "2"));
+    }
+
     public static ErrorEnvelope of(ErrorCode code, String message) {
         return new ErrorEnvelope(new Content(code.wireName(), message));
     }
@@ -33,6 +42,7 @@ public record ErrorEnvelope(Content error) {
             case 405 -> ErrorCode.METHOD_NOT_ALLOWED;
             case 413, 414, 431 -> ErrorCode.TOO_LARGE;
             case 415 -> ErrorCode.UNSUPPORTED_MEDIA_TYPE;
+            case 503 -> ErrorCode.HOST_UNAVAILABLE;
             default -> status < 500 ? ErrorCode.INVALID_REQUEST : ErrorCode.INTERNAL_ERROR;
         };
     }
@@ -44,7 +54,7 @@ public record ErrorEnvelope(Content error) {
             case 413 -> "The request is too large.";
             case 414 -> "The address is too long.";
             case 431 -> "The headers are too large.";
-            case 503 -> "The server is stopping.";
+            case 503 -> "The server is stopping: try again in a few seconds.";
             default -> status < 500 ? "The request is not valid HTTP." : UNEXPECTED;
         };
     }

@@ -2,6 +2,7 @@ package dev.sandglass.control.http;
 
 import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
+import dev.sandglass.control.database.Database;
 import dev.sandglass.control.observe.Telemetry;
 import java.io.FilterOutputStream;
 import java.io.IOException;
@@ -9,6 +10,7 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.util.Map;
+import java.util.Optional;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.io.Content;
 import org.eclipse.jetty.io.EofException;
@@ -20,11 +22,16 @@ import org.eclipse.jetty.websocket.server.ServerWebSocketContainer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.slf4j.MDC;
-import org.slf4j.event.Level;
+import org.slf4j.spi.LoggingEventBuilder;
 
 /** From Jetty's request to a route's endpoint and back: request id, credentials, errors, log line, metrics. */
 final class FrontHandler extends Handler.Abstract {
     private static final Logger log = LoggerFactory.getLogger(FrontHandler.class);
+
+    /** A line for each request; a logger of its own, so that it can be turned off alone. */
+    private static final Logger access = LoggerFactory.getLogger("access");
+
+    private static final int SHOWN_MAX = 100;
 
     /** Of a body nobody wanted: read so that the caller, who is still sending, gets to see the answer. */
     private static final long DRAIN_BYTES_MAX = 16 << 20;
@@ -54,25 +61,41 @@ final class FrontHandler extends Handler.Abstract {
             respond(request, response, callback, outcome);
         } finally {
             telemetry.request(request.method(), outcome.route, outcome.status, System.nanoTime() - began);
-            log.atLevel(outcome.level(request.method()))
-                    .addKeyValue("method", request.method())
-                    .addKeyValue("route", outcome.route)
-                    .addKeyValue("status", outcome.status)
-                    .addKeyValue("elapsed_ms", (System.nanoTime() - began) / 1_000_000)
-                    .log("request");
+            if (access.isInfoEnabled()) {
+                logAccess(request, outcome, System.nanoTime() - began);
+            }
             MDC.clear();
         }
         return true;
+    }
+
+    /** The route's pattern, and what its parameters are; never a query, which may hold what is secret. */
+    private static void logAccess(HttpRequest request, Outcome outcome, long nanos) {
+        LoggingEventBuilder line = access.atInfo()
+                .addKeyValue("method", request.method())
+                .addKeyValue("route", outcome.route)
+                .addKeyValue("status", outcome.status)
+                .addKeyValue("elapsed_ms", Math.round(nanos / 1e4) / 100.0)
+                .addKeyValue("from", request.remoteAddress());
+        for (Map.Entry<String, String> parameter : request.parameters().entrySet()) {
+            line = line.addKeyValue(parameter.getKey(), shown(parameter.getValue()));
+        }
+        Optional<Caller> caller = request.knownCaller();
+        if (caller.isPresent()) {
+            line = line.addKeyValue("team", caller.get().team());
+        }
+        line.log("request");
+    }
+
+    private static String shown(String parameter) {
+        String printable = parameter.replaceAll("[^\\x20-\\x7e]", "?");
+        return printable.length() <= SHOWN_MAX ? printable : printable.substring(0, SHOWN_MAX) + "…";
     }
 
     /** What the log line says. */
     private static final class Outcome {
         private String route = "none";
         private int status;
-
-        Level level(String method) {
-            return method.equals("GET") && status < 400 ? Level.DEBUG : Level.INFO;
-        }
     }
 
     private void respond(HttpRequest request, Response response, Callback callback, Outcome outcome) {
@@ -113,6 +136,10 @@ final class FrontHandler extends Handler.Abstract {
                 yield connectionLost();
             }
             default -> {
+                if (Database.isUnavailable(failure)) {
+                    log.debug("the database is not available", failure);
+                    yield ErrorEnvelope.databaseUnavailable();
+                }
                 log.error("unexpected failure", failure);
                 yield ErrorEnvelope.reply(ErrorEnvelope.unexpected(), Map.of());
             }

@@ -42,6 +42,15 @@ public final class HttpRequest {
         this.caller = who;
     }
 
+    Map<String, String> parameters() {
+        return parameters;
+    }
+
+    /** Empty before it has shown who it is, and on a route that is open to everybody. */
+    Optional<Caller> knownCaller() {
+        return Optional.ofNullable(caller);
+    }
+
     Request jetty() {
         return request;
     }

@@ -28,7 +28,9 @@ import org.eclipse.jetty.websocket.server.ServerWebSocketContainer;
 public final class WebServer implements AutoCloseable {
     private static final int PLATFORM_THREADS_MAX = 32;
     private static final int HEADER_BYTES_MAX = 16 << 10;
-    private static final Duration GRACE = Duration.ofSeconds(10);
+
+    /** For requests that run when the server is to stop: enough for a create, a pause, and most commands. */
+    private static final Duration GRACE = Duration.ofSeconds(30);
 
     /** A message of the exec stream carries at most this many characters. */
     private static final long WEBSOCKET_MESSAGE_MAX = 256 << 10;
@@ -37,10 +39,12 @@ public final class WebServer implements AutoCloseable {
 
     private final Server server;
     private final ServerConnector connector;
+    private final GracefulHandler underWay;
 
-    private WebServer(Server server, ServerConnector connector) {
+    private WebServer(Server server, ServerConnector connector, GracefulHandler underWay) {
         this.server = server;
         this.connector = connector;
+        this.underWay = underWay;
     }
 
     /**
@@ -69,7 +73,8 @@ public final class WebServer implements AutoCloseable {
         webSockets.setMaxOutgoingFrames(WEBSOCKET_FRAMES_MAX);
         webSockets.setIdleTimeout(idleTimeout.multipliedBy(2)); // pings come more often
         FrontHandler front = new FrontHandler(new Router(routes), authenticator, webSockets, telemetry);
-        server.setHandler(new GracefulHandler(front));
+        GracefulHandler underWay = new GracefulHandler(front);
+        server.setHandler(underWay);
         server.setErrorHandler(new Errors());
         server.setStopTimeout(GRACE.toMillis());
         try {
@@ -78,7 +83,7 @@ public final class WebServer implements AutoCloseable {
             stop(server);
             throw startFailure(listen, e);
         }
-        return new WebServer(server, connector);
+        return new WebServer(server, connector, underWay);
     }
 
     private static ServerConnector connector(Server server, InetSocketAddress listen, Duration idleTimeout) {
@@ -110,6 +115,16 @@ public final class WebServer implements AutoCloseable {
     /** Where it listens, the port resolved. */
     public int port() {
         return connector.getLocalPort();
+    }
+
+    /** How many are open. */
+    public int connections() {
+        return connector.getConnectedEndPoints().size();
+    }
+
+    /** How many have not been answered yet. */
+    public long requestsUnderWay() {
+        return underWay.getCurrentRequestCount();
     }
 
     @Override

@@ -2,10 +2,9 @@ package dev.sandglass.control.sandbox;
 
 import dev.sandglass.contract.ErrorCode;
 import dev.sandglass.contract.PlatformException;
+import dev.sandglass.control.observe.RequestContext;
 import dev.sandglass.control.observe.Telemetry;
 import java.time.Duration;
-import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Semaphore;
@@ -14,7 +13,6 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import org.slf4j.MDC;
 
 /**
  * Work on sandboxes and snapshots that is finished whether or not somebody waits for it: it runs on a thread of its own, and a caller
@@ -42,10 +40,7 @@ public final class Lifecycle implements Detached, AutoCloseable {
                     ErrorCode.NO_CAPACITY, "Too many sandboxes are being made or ended: try again shortly.");
         }
         CompletableFuture<T> outcome = new CompletableFuture<>();
-        Map<String, String> context =
-                Optional.ofNullable(MDC.getCopyOfContextMap()).orElse(Map.of());
-        Thread.ofVirtual().name(operation + "-" + sandbox).start(() -> {
-            MDC.setContextMap(context);
+        Runnable detached = RequestContext.here().around(() -> {
             long began = System.nanoTime();
             boolean succeeded = false;
             try {
@@ -58,6 +53,9 @@ public final class Lifecycle implements Detached, AutoCloseable {
                 report(operation, sandbox, succeeded, System.nanoTime() - began);
             }
         });
+        Thread.ofVirtual()
+                .name(operation + "-" + sandbox)
+                .start(() -> ScopedValue.where(OPERATION, operation).run(detached));
         return await(outcome, operation, patience);
     }
 

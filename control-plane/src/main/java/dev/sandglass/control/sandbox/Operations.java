@@ -86,9 +86,18 @@ final class Operations {
 
     private Sandbox paused(Sandbox pausing) {
         return store.change(pausing, Change.paused(pausing))
-                .or(() ->
-                        find(pausing).filter(now -> now.status() == SandboxStatus.PAUSED)) // the reconciler was quicker
+                .or(() -> becameMeanwhile(pausing, SandboxStatus.PAUSED))
                 .orElseThrow(() -> overtaken("paused"));
+    }
+
+    /**
+     * A transition that the host has finished is no longer in its row: the reconciler was quicker, or the database crashed
+     * and has lost the transition's beginning, for whose commit nobody waits. The row, if it is {@code wanted} by that.
+     */
+    private Optional<Sandbox> becameMeanwhile(Sandbox transition, SandboxStatus wanted) {
+        return find(transition)
+                .flatMap(now -> now.status() == wanted || now.status().isTransition() ? Optional.of(now) : settle(now))
+                .filter(now -> now.status() == wanted);
     }
 
     /**
@@ -189,7 +198,7 @@ final class Operations {
                     .orElseThrow(() -> e);
         }
         return store.change(resuming, Change.running(resumed.hostIp(), resumed.cold() || fromDisk))
-                .or(() -> find(resuming).filter(now -> now.status() == SandboxStatus.RUNNING))
+                .or(() -> becameMeanwhile(resuming, SandboxStatus.RUNNING))
                 .orElseThrow(() -> overtaken("resumed"));
     }
 

@@ -122,6 +122,7 @@ final class Reconciler implements AutoCloseable {
                 yield List.of();
             }
             case Rounds.Outcome.Compared compared -> {
+                hosts.answered(host.id());
                 telemetry.strangers(host.id(), compared.strangers());
                 List<Future<?>> started = new ArrayList<>();
                 compared.removals().stream()

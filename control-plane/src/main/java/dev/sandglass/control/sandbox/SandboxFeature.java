@@ -37,9 +37,15 @@ public final class SandboxFeature implements AutoCloseable {
         lifecycle = new Lifecycle(telemetry);
         activity = new Activity(store);
         Machines machines = new AgentMachines(hosts);
+        SandboxStore patient = new PatientSandboxStore(store, Pace.SYSTEM);
         AtomicReference<Runnable> soon = new AtomicReference<>(() -> {});
         Operations operations = new Operations(
-                store, machines, lifecycle, quota, Pace.SYSTEM, () -> soon.get().run());
+                patient,
+                machines,
+                lifecycle,
+                quota,
+                Pace.SYSTEM,
+                () -> soon.get().run());
         reconciler = new Reconciler(
                 new Leadership(jdbi, Reconciler.LOCK),
                 new Rounds(store, machines, operations, hosts.installation(), Pace.SYSTEM),
@@ -56,7 +62,7 @@ public final class SandboxFeature implements AutoCloseable {
                 quota,
                 (team, name) -> name.equals(BASE.name()) ? Optional.of(BASE) : templates.find(team, name),
                 lifecycle,
-                new Launch(store, machines, operations));
+                new Launch(patient, machines, operations));
         routes = new SandboxResource(sandboxes, creation, operations, store).routes();
     }
 

@@ -101,6 +101,28 @@ final class EmbeddedPostgresTest {
         killedWithItsJvm(directory);
     }
 
+    @Test
+    void aServerThatIsKilledIsStartedAgainWithItsData() throws Exception {
+        try (EmbeddedPostgres postgres = EmbeddedPostgres.start(closed.resolve("postgresql"), Progress.SILENT)) {
+            execute(postgres.address(), "create table kept (n int)");
+            for (int kill = 1; kill <= 3; kill++) {
+                execute(postgres.address(), "insert into kept values (" + kill + ")");
+                long pid = postgres.pid();
+                if (kill == 2) {
+                    ProcessHandle.of(pid).orElseThrow().destroyForcibly(); // its children find out by themselves
+                } else {
+                    MortalPostgres.kill(ProcessHandle.of(pid).orElseThrow());
+                }
+                Awaitility.await()
+                        .atMost(Duration.ofSeconds(60))
+                        .ignoreExceptionsInstanceOf(SQLException.class)
+                        .until(() -> postgres.pid() != pid
+                                && !ask(postgres.address(), "select 1").isEmpty());
+                assertThat(ask(postgres.address(), "select count(*) from kept")).isEqualTo(Integer.toString(kill));
+            }
+        }
+    }
+
     private void killedWithItsJvm(Path directory) throws Exception {
         Process victim = new ProcessBuilder(
                         ProcessHandle.current().info().command().orElseThrow(),

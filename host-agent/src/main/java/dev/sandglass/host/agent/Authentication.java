@@ -35,7 +35,9 @@ final class Authentication implements ServerInterceptor {
                     call,
                     Status.FAILED_PRECONDITION.withDescription("this host belongs to installation " + installation));
         }
-        return next.startCall(call, headers);
+        String request = headers.get(RequestLog.REQUEST);
+        ServerCall.Listener<Q> listener = next.startCall(call, headers);
+        return request == null ? listener : new RequestLog<>(listener, request);
     }
 
     private static <Q, R> ServerCall.Listener<Q> refuse(ServerCall<Q, R> call, Status status) {
