@@ -105,6 +105,7 @@ final class MicrovmBoot implements ColdBoot {
             long begin = System.nanoTime();
             VirtualMachine machine = vmm.boot(
                     plan(place, disk, slot),
+                    blockLayers(disk.own()),
                     new BootSource(images.kernel(), images.initramfs(), images.kernelArguments(), memory, true),
                     deadline);
             once.defer("VM", () -> machine.kill(Deadline.after(KILL)));
@@ -131,10 +132,14 @@ final class MicrovmBoot implements ColdBoot {
                 place.resolve("vm"),
                 VCPUS,
                 MEMORY_MB,
-                disk.layers().stream()
-                        .map(layer -> new BlockLayer(layer.file(), layer.format() == DiskLayer.Format.QCOW2))
-                        .toList(),
+                blockLayers(disk.base()),
                 new Confinement(slot.uid(), slot.namespace(), slot.tap(), List.of()));
+    }
+
+    private static List<BlockLayer> blockLayers(List<DiskLayer> layers) {
+        return layers.stream()
+                .map(layer -> new BlockLayer(layer.file(), layer.format() == DiskLayer.Format.QCOW2))
+                .toList();
     }
 
     private static List<Duration> execs(GuestClient guest, Deadline deadline) {

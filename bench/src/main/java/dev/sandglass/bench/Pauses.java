@@ -10,8 +10,8 @@ import java.util.List;
  */
 final class Pauses {
     static final int MEGABYTES = 10;
-    private static final int SMALL = 3;
-    private static final int PAUSES = 10;
+    private static final int SMALL = 5;
+    private static final int PAUSES = 11;
     private static final int QUICK_PAUSES = 3;
     private static final int SMALL_MB = 512;
     private static final int LARGE_MB = 4096;
@@ -63,8 +63,12 @@ final class Pauses {
         if (n > 1) { // the first one holds all that has happened since the sandbox was made
             bench.samples().add(one.large() ? Subject.PAUSE_LARGE : Subject.PAUSE, pause);
         }
-        if (!one.large() && (n == 2 || n == PAUSES)) {
-            bench.samples().add(n == 2 ? Subject.PAUSE_SECOND : Subject.PAUSE_TENTH, pause);
+        if (!one.large()) {
+            switch (n) { // with their neighbours, which are twice as many samples of the same
+                case 2, 3 -> bench.samples().add(Subject.PAUSE_SECOND, pause);
+                case 10, 11 -> bench.samples().add(Subject.PAUSE_TENTH, pause);
+                default -> {}
+            }
         }
         boolean cold = !one.large();
         if (cold) {

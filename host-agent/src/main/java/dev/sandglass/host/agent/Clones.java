@@ -10,13 +10,12 @@ import dev.sandglass.host.image.Shape;
 import dev.sandglass.host.image.Template;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.Scope;
-import dev.sandglass.host.vmm.FrozenState;
-import dev.sandglass.host.vmm.MachinePlan;
 import dev.sandglass.host.vmm.MemoryLoader;
-import dev.sandglass.host.vmm.VirtualMachine;
+import dev.sandglass.host.vmm.StateForm;
 import java.nio.file.Path;
 import java.util.HexFormat;
 import java.util.Optional;
+import java.util.function.Function;
 
 /**
  * Makes clones of templates and snapshots: machines whose vCPUs have not run yet, with the folder of a sandbox-to-be
@@ -27,9 +26,11 @@ final class Clones {
 
     private final Parts parts;
     private final Snapshots snapshots;
+    private final Blanks blanks;
 
-    Clones(Parts parts, Snapshots snapshots) {
+    Clones(Parts parts, Snapshots snapshots, Blanks blanks) {
         this.parts = parts;
+        this.blanks = blanks;
         this.snapshots = snapshots;
     }
 
@@ -56,7 +57,7 @@ final class Clones {
      */
     Source open(Shape shape) {
         if (!Ids.isValid(SnapshotId.PREFIX, shape.templateId())) {
-            return new Source(shape, Optional.empty(), parts.templates().lease(shape, Progress.SILENT));
+            return new Source(Optional.empty(), parts.templates().lease(shape, Progress.SILENT));
         }
         Snapshots.Content content = snapshots.require(new SnapshotId(shape.templateId()));
         if (content.vcpus() != shape.vcpus() || content.memoryMb() != shape.memoryMb()) {
@@ -65,18 +66,16 @@ final class Clones {
                     "The snapshot was taken with vcpus " + content.vcpus() + " and memory_mb " + content.memoryMb()
                             + "; a sandbox from it has the same.");
         }
-        return new Source(shape, Optional.of(content), parts.templates().lease(content.template()));
+        return new Source(Optional.of(content), parts.templates().lease(content.template()));
     }
 
     /** Closing it lets the template go, unless a clone was made: then that is the clone's. */
     final class Source implements AutoCloseable {
-        private final Shape shape;
         private final Optional<Snapshots.Content> snapshot;
         private final Scope scope = Scope.open("clone");
         private final Templates.Lease lease;
 
-        private Source(Shape shape, Optional<Snapshots.Content> snapshot, Templates.Lease lease) {
-            this.shape = shape;
+        private Source(Optional<Snapshots.Content> snapshot, Templates.Lease lease) {
             this.snapshot = snapshot;
             this.lease = scope.own(lease);
         }
@@ -89,18 +88,8 @@ final class Clones {
         Clone make(boolean background, Deadline deadline) {
             Template template = lease.template();
             template.requireIntact();
-            byte[] token = snapshot.map(content -> HexFormat.of().parseHex(content.guestToken()))
-                    .orElseGet(template::guestToken);
-            LiveMachine machine = parts.machines()
-                    .make(
-                            new Machines.Recipe(
-                                    shape.vcpus(),
-                                    shape.memoryMb(),
-                                    home -> disk(home.resolve(STATE), deadline),
-                                    plan -> restore(plan, deadline),
-                                    token,
-                                    background),
-                            deadline);
+            LiveMachine machine = snapshot.map(content -> ofSnapshot(content, background, deadline))
+                    .orElseGet(() -> ofTemplate(background, deadline));
             scope.handOver();
             return new Clone(
                     background,
@@ -112,39 +101,51 @@ final class Clones {
                     lease);
         }
 
-        private Disk disk(Path state, Deadline deadline) {
-            Host.createDirectory(state);
-            if (snapshot.isEmpty()) {
-                return parts.host()
-                        .disks()
-                        .create(
-                                state,
-                                Host.layers(lease.template()),
-                                parts.host().rootDiskBytes(),
-                                deadline);
-            }
-            Snapshots.Content content = snapshot.get();
-            Path home = snapshots.directory(new SnapshotId(content.id()));
-            parts.memory(home, lease.template(), content.booted(), content.memoryMb())
-                    .linkTo(state);
-            parts.host().disks().shareAll(home, state);
-            return parts.host().disks().push(state, Host.layers(lease.template()), deadline);
+        private LiveMachine ofTemplate(boolean background, Deadline deadline) {
+            Template template = lease.template();
+            Machines.Blank blank = parts.machines()
+                    .prepare(Machines.Frame.of(template, background), template.memory(), StateForm.TEMPLATE, deadline);
+            return parts.machines()
+                    .restore(
+                            blank,
+                            new Machines.Content(
+                                    home -> emptyDisk(home.resolve(STATE), deadline),
+                                    template.guestToken(),
+                                    background),
+                            disk -> blank.vm().restore(disk, template.deviceState(), MemoryLoader.NONE, deadline));
         }
 
-        private VirtualMachine restore(MachinePlan plan, Deadline deadline) {
+        private Disk emptyDisk(Path state, Deadline deadline) {
+            Host.createDirectory(state);
+            return parts.host()
+                    .disks()
+                    .create(state, Host.layers(lease.template()), parts.host().rootDiskBytes(), deadline);
+        }
+
+        private LiveMachine ofSnapshot(Snapshots.Content content, boolean background, Deadline deadline) {
             Template template = lease.template();
-            if (snapshot.isEmpty()) {
-                return parts.host()
-                        .vmm()
-                        .restore(
-                                plan,
-                                new FrozenState(template.memory(), template.deviceState(), false),
-                                MemoryLoader.NONE,
-                                deadline);
-            }
-            Path state = plan.directory().resolve(STATE);
-            return parts.memory(state, template, snapshot.get().booted(), shape.memoryMb())
-                    .restore(parts.host().vmm(), plan, deadline);
+            Path home = snapshots.directory(new SnapshotId(content.id()));
+            SavedMemory memory = parts.steps()
+                    .call(
+                            Step.MEMORY_OPEN,
+                            content.id(),
+                            () -> parts.memory(home, template, content.booted(), content.memoryMb()));
+            memory.requireCompatible(parts.host().vmm().identity());
+            Machines.Blank blank = blanks.take(template, content.booted(), background, deadline);
+            Path state = parts.machines().directory(blank.name()).resolve(STATE);
+            Function<Path, Disk> shared = _ -> {
+                Host.createDirectory(state);
+                memory.linkTo(state);
+                parts.host().disks().shareAll(home, state);
+                return parts.host().disks().push(state, Host.layers(template), deadline);
+            };
+            // From its own links: the snapshot may be deleted meanwhile.
+            return parts.machines()
+                    .restore(
+                            blank,
+                            new Machines.Content(shared, HexFormat.of().parseHex(content.guestToken()), background),
+                            disk -> parts.memory(state, template, content.booted(), content.memoryMb())
+                                    .restore(blank.vm(), disk, deadline));
         }
 
         @Override

@@ -1,6 +1,5 @@
 package dev.sandglass.host.agent;
 
-import dev.sandglass.host.disk.Disk;
 import dev.sandglass.host.disk.DiskLayer;
 import dev.sandglass.host.disk.Disks;
 import dev.sandglass.host.image.Template;
@@ -64,16 +63,20 @@ record Host(Vmm vmm, Disks disks, Networks networks, Cgroups cgroups, long rootD
     }
 
     /** @param directory where the VM keeps its sockets, pid, exit status and error output */
-    MachinePlan plan(Path directory, String name, int vcpus, int memoryMb, Disk disk, Slot slot, Cgroup cgroup) {
+    MachinePlan plan(Path directory, String name, Machines.Frame frame, Slot slot, Cgroup cgroup) {
         return new MachinePlan(
                 name,
                 directory,
-                vcpus,
-                memoryMb,
-                disk.layers().stream()
-                        .map(layer -> new BlockLayer(layer.file(), layer.format() == DiskLayer.Format.QCOW2))
-                        .toList(),
+                frame.vcpus(),
+                frame.memoryMb(),
+                blockLayers(frame.baseDisk()),
                 new Confinement(slot.uid(), slot.namespace(), slot.tap(), cgroup.procsFiles()));
+    }
+
+    static List<BlockLayer> blockLayers(List<DiskLayer> layers) {
+        return layers.stream()
+                .map(layer -> new BlockLayer(layer.file(), layer.format() == DiskLayer.Format.QCOW2))
+                .toList();
     }
 
     /** With parents, readable by root alone. */

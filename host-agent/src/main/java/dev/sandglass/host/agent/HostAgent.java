@@ -117,9 +117,10 @@ public final class HostAgent implements AutoCloseable {
                 scope.own(ZeroMemory.open()),
                 steps);
         Turns turns = new Turns();
-        Clones clones = new Clones(parts, snapshots);
-        WarmPool pool = scope.own(
-                new WarmPool(clones, parts, configuration.warmPoolSize(), turns::idle, admission::isShortOfMemory));
+        Stock.Times times = new Stock.Times(turns::idle, admission::isShortOfMemory);
+        Blanks blanks = scope.own(new Blanks(parts, Math.min(1, configuration.warmPoolSize()), times));
+        Clones clones = new Clones(parts, snapshots, blanks);
+        WarmPool pool = scope.own(new WarmPool(clones, parts, blanks, configuration.warmPoolSize(), times));
         Deaths deaths = scope.own(new Deaths(parts));
         Pause pause = new Pause(parts, deaths);
         Sandboxes sandboxes = scope.own(new Sandboxes(
@@ -131,7 +132,7 @@ public final class HostAgent implements AutoCloseable {
                 new Sandboxes.Operations(
                         deaths,
                         pause,
-                        new Resume(parts, images, pool, turns, deaths, pause),
+                        new Resume(parts, images, pool, blanks, turns, deaths, pause),
                         new TakeSnapshot(parts, snapshots, deaths))));
         IdleReaper reaper = scope.own(new IdleReaper(sandboxes::all, sandboxes::pauseIfIdle));
         Capacity capacity =
@@ -148,7 +149,9 @@ public final class HostAgent implements AutoCloseable {
                 scope,
                 sandboxes,
                 freezing -> {
-                    templates.lease(DEFAULT_SHAPE, freezing).close();
+                    try (Templates.Lease lease = templates.lease(DEFAULT_SHAPE, freezing)) {
+                        blanks.keep(lease.template());
+                    }
                     pool.keep(DEFAULT_SHAPE);
                     store.imageDigests().ifPresent(images::retain);
                 },

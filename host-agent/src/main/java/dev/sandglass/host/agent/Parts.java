@@ -40,8 +40,7 @@ record Parts(
                 ? Base.zero(bytes, mapped.path())
                 : Base.flat(BuildId.named(template.id()), bytes, mapped.path());
         return new SavedMemory(
-                GenerationStore.open(SavedMemory.directory(home), base),
-                new SavedMemory.Mapped(mapped, fresh, mapping));
+                GenerationStore.open(SavedMemory.directory(home), base), new SavedMemory.Mapped(fresh, mapping));
     }
 
     /** As {@link #memory(Path, Template, boolean, int)}, opened once. Only for the holder of the operation. */

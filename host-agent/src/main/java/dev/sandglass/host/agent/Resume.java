@@ -32,14 +32,16 @@ final class Resume {
     private final Parts parts;
     private final ImageStore images;
     private final WarmPool pool;
+    private final Blanks blanks;
     private final Turns turns;
     private final Deaths deaths;
     private final Pause pause;
 
-    Resume(Parts parts, ImageStore images, WarmPool pool, Turns turns, Deaths deaths, Pause pause) {
+    Resume(Parts parts, ImageStore images, WarmPool pool, Blanks blanks, Turns turns, Deaths deaths, Pause pause) {
         this.parts = parts;
         this.images = images;
         this.pool = pool;
+        this.blanks = blanks;
         this.turns = turns;
         this.deaths = deaths;
         this.pause = pause;
@@ -106,6 +108,11 @@ final class Resume {
         return parts.ledger().directory(sandbox.id());
     }
 
+    private Machines.Content content(Sandbox sandbox, Template template, byte[] guestToken) {
+        return new Machines.Content(
+                _ -> parts.host().disks().open(home(sandbox), Host.layers(template)), guestToken, false);
+    }
+
     // ---- With its memory
 
     private void restore(
@@ -114,16 +121,12 @@ final class Resume {
         Ledger.Entry entry = sandbox.entry().withTimeout(timeoutSec);
         SavedMemory memory = parts.memory(sandbox, template);
         memory.requireCompatible(parts.host().vmm().identity());
+        Machines.Blank blank = blanks.take(template, entry.booted(), false, deadline);
         LiveMachine machine = parts.machines()
-                .make(
-                        new Machines.Recipe(
-                                entry.vcpus(),
-                                entry.memoryMb(),
-                                _ -> parts.host().disks().open(home(sandbox), Host.layers(template)),
-                                plan -> memory.restore(parts.host().vmm(), plan, deadline),
-                                HexFormat.of().parseHex(paused.guestToken()),
-                                false),
-                        deadline);
+                .restore(
+                        blank,
+                        content(sandbox, template, HexFormat.of().parseHex(paused.guestToken())),
+                        disk -> memory.restore(blank.vm(), disk, deadline));
         byte[] token = Secrets.guestToken();
         Ledger.Entry resuming = entry.with(new SandboxState.Resuming(machine.recorded(token), paused.guestToken()));
         String name = sandbox.id().value();
@@ -203,25 +206,13 @@ final class Resume {
         Ledger.Entry entry = sandbox.entry().withTimeout(timeoutSec).bootedAnew();
         BootImages boot = images.require(template.imageDigest());
         String name = sandbox.id().value();
+        BootSource source =
+                new BootSource(boot.kernel(), boot.initramfs(), boot.kernelArguments(), parts.zeroMemory(), false);
         LiveMachine machine = parts.machines()
-                .make(
-                        new Machines.Recipe(
-                                entry.vcpus(),
-                                entry.memoryMb(),
-                                _ -> parts.host().disks().open(home(sandbox), Host.layers(template)),
-                                plan -> parts.host()
-                                        .vmm()
-                                        .boot(
-                                                plan,
-                                                new BootSource(
-                                                        boot.kernel(),
-                                                        boot.initramfs(),
-                                                        boot.kernelArguments(),
-                                                        parts.zeroMemory(),
-                                                        false),
-                                                deadline),
-                                Templates.FIRST_TOKEN,
-                                false),
+                .boot(
+                        Machines.Frame.of(template, false),
+                        content(sandbox, template, Templates.FIRST_TOKEN),
+                        source,
                         deadline);
         try {
             byte[] token = Secrets.guestToken();

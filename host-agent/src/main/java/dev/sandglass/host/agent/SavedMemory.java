@@ -11,10 +11,9 @@ import dev.sandglass.host.memory.Draft;
 import dev.sandglass.host.memory.GenerationStore;
 import dev.sandglass.host.memory.MemoryImage;
 import dev.sandglass.host.memory.ProcessMemory;
-import dev.sandglass.host.vmm.FrozenState;
-import dev.sandglass.host.vmm.MachinePlan;
+import dev.sandglass.host.vmm.BlankMachine;
+import dev.sandglass.host.vmm.BlockLayer;
 import dev.sandglass.host.vmm.VirtualMachine;
-import dev.sandglass.host.vmm.Vmm;
 import dev.sandglass.host.vmm.VmmIdentity;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -54,11 +53,10 @@ final class SavedMemory {
     /**
      * What the memory of a VM is a private mapping of.
      *
-     * @param file for VMs to be; its owner closes it
      * @param fresh how it is known among the mappings of such a VM
      * @param of the same of any VM: one that an earlier agent made maps another copy
      */
-    record Mapped(FileDescriptor file, FileStatus fresh, Function<VirtualMachine, FileStatus> of) {}
+    record Mapped(FileStatus fresh, Function<VirtualMachine, FileStatus> of) {}
 
     SavedMemory(GenerationStore store, Mapped mapped) {
         this.store = store;
@@ -139,21 +137,20 @@ final class SavedMemory {
     // ---- Restoring
 
     /**
-     * A VM with this memory, its vCPUs stopped.
+     * Gives a blank, which maps what this memory began as, this memory and the state that goes with it.
      *
-     * @throws PlatformException INCOMPATIBLE_SNAPSHOT when another VMM saved it; INTERNAL_ERROR that names what is damaged
+     * @throws PlatformException INTERNAL_ERROR that names what is damaged
      */
-    VirtualMachine restore(Vmm vmm, MachinePlan plan, Deadline deadline) {
-        requireCompatible(vmm.identity());
+    VirtualMachine restore(BlankMachine blank, List<BlockLayer> ownDisk, Deadline deadline) {
         try (FileDescriptor devices = Linux.open(store.requireAttachment(DEVICES), Linux.O_RDONLY, 0);
                 MemoryImage image = store.image()) {
-            return vmm.restore(
-                    plan,
-                    new FrozenState(mapped.file, devices, true),
+            return blank.restore(
+                    ownDisk,
+                    devices,
                     process -> {
                         try (ProcessMemory memory = ProcessMemory.open(process, mapped.fresh)) {
                             long bytes = image.restore(memory);
-                            log.debug("machine={} memory_bytes={}", plan.name(), bytes);
+                            log.debug("pid={} memory_bytes={}", process.pid(), bytes);
                         } catch (IOException e) {
                             throw new UncheckedIOException("write the memory of the VM", e);
                         }

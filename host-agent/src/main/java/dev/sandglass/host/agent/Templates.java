@@ -269,11 +269,10 @@ final class Templates implements AutoCloseable {
                                     host.plan(
                                             vmDirectory(draft),
                                             name,
-                                            shape.vcpus(),
-                                            shape.memoryMb(),
-                                            disk,
+                                            new Machines.Frame(shape.vcpus(), shape.memoryMb(), disk.base(), false),
                                             slot,
                                             cgroup),
+                                    Host.blockLayers(disk.own()),
                                     new BootSource(
                                             boot.kernel(), boot.initramfs(), boot.kernelArguments(), memory, true),
                                     deadline));

@@ -27,7 +27,7 @@ public interface VirtualMachine {
     boolean vcpusRunning(Deadline deadline);
 
     /**
-     * Writes the device state, without memory, of a stopped VM that was booted: what {@link FrozenState} wants. Once in
+     * Writes the device state, without memory, of a stopped VM that was booted: what {@link StateForm#TEMPLATE} names. Once in
      * a VM's life. On return the file is complete, checked and on disk.
      */
     void saveTemplateState(Path deviceState, Deadline deadline);

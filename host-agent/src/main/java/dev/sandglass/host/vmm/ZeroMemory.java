@@ -15,7 +15,7 @@ public final class ZeroMemory {
 
     private ZeroMemory() {}
 
-    /** For {@link BootSource} and {@link FrozenState}; closed by the caller. */
+    /** For {@link BootSource} and {@link Vmm#prepare}; closed by the caller. */
     public static FileDescriptor open() {
         return Linux.open(FILE, Linux.O_RDWR, 0);
     }

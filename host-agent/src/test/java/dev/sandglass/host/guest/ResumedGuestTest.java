@@ -22,9 +22,9 @@ import dev.sandglass.host.process.Processes;
 import dev.sandglass.host.vmm.BlockLayer;
 import dev.sandglass.host.vmm.BootSource;
 import dev.sandglass.host.vmm.Confinement;
-import dev.sandglass.host.vmm.FrozenState;
 import dev.sandglass.host.vmm.MachinePlan;
 import dev.sandglass.host.vmm.MemoryLoader;
+import dev.sandglass.host.vmm.StateForm;
 import dev.sandglass.host.vmm.TestImages;
 import dev.sandglass.host.vmm.VirtualMachine;
 import dev.sandglass.host.vmm.Vmm;
@@ -152,16 +152,23 @@ final class ResumedGuestTest {
         }
 
         MachinePlan plan() {
-            List<BlockLayer> layers = disk.stream()
-                    .map(layer -> new BlockLayer(layer.file(), layer.format() == DiskLayer.Format.QCOW2))
-                    .toList();
             return new MachinePlan(
                     "resumed-" + slot.index(),
                     root.resolve("vm"),
                     1,
                     MEMORY_MB,
-                    layers,
+                    layers(disk.subList(1, disk.size())),
                     new Confinement(slot.uid(), slot.namespace(), slot.tap(), List.of()));
+        }
+
+        List<BlockLayer> ownDisk() {
+            return layers(disk.subList(0, 1));
+        }
+
+        private static List<BlockLayer> layers(List<DiskLayer> layers) {
+            return layers.stream()
+                    .map(layer -> new BlockLayer(layer.file(), layer.format() == DiskLayer.Format.QCOW2))
+                    .toList();
         }
 
         InetSocketAddress agent() {
@@ -194,6 +201,7 @@ final class ResumedGuestTest {
         Place place = new Place(List.of(new DiskLayer(images.rootfs(), DiskLayer.Format.RAW)));
         VirtualMachine machine = owned(vmm.boot(
                 place.plan(),
+                place.ownDisk(),
                 new BootSource(images.kernel(), images.initramfs(), images.kernelArguments(), memory, true),
                 soon()));
         Path state = directory.resolve("state");
@@ -524,8 +532,8 @@ final class ResumedGuestTest {
         Place place = new Place(frozen.disk);
         VirtualMachine machine;
         try (FileDescriptor state = Linux.open(frozen.deviceState, Linux.O_RDONLY, 0)) {
-            machine = owned(
-                    vmm.restore(place.plan(), new FrozenState(frozen.memory, state, false), MemoryLoader.NONE, soon()));
+            machine = owned(vmm.prepare(place.plan(), frozen.memory, StateForm.TEMPLATE, soon())
+                    .restore(place.ownDisk(), state, MemoryLoader.NONE, soon()));
         }
         machine.continueVcpus(soon());
         return new Clone(place, machine, test.own(new GuestClient(place.agent(), FIRST_TOKEN)));

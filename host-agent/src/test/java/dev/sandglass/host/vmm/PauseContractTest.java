@@ -39,6 +39,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -93,12 +94,19 @@ abstract class PauseContractTest {
     /** A slot, a disk and a place for the machine's files; the machines in it come and go. */
     private final class Home {
         final Path root = Files.createDirectories(directory.resolve("home-" + places.incrementAndGet()));
-        final Path diskDirectory = Files.createDirectories(root.resolve("disk"));
+        final Path diskDirectory = root.resolve("disk");
         final List<DiskLayer> base;
         final Slot slot = networks.acquire(soon());
 
         Home(List<DiskLayer> base) throws IOException {
+            this(base, _ -> {});
+        }
+
+        /** @param place makes {@code root} what it is to be */
+        Home(List<DiskLayer> base, Consumer<Path> place) throws IOException {
             this.base = base;
+            place.accept(root);
+            Files.createDirectory(diskDirectory);
             test.defer("slot", () -> networks.release(slot));
             new Qcow2Disks().create(diskDirectory, base, diskBytes(), soon());
         }
@@ -108,14 +116,18 @@ abstract class PauseContractTest {
         }
 
         MachinePlan plan() {
-            Disk disk = new Qcow2Disks().open(diskDirectory, base);
             return new MachinePlan(
                     "pause-" + slot.index(),
                     machineDirectory(),
                     1,
                     MEMORY_MB,
-                    blockLayers(disk.layers()),
+                    blockLayers(base),
                     new Confinement(slot.uid(), slot.namespace(), slot.tap(), List.of()));
+        }
+
+        List<BlockLayer> ownDisk() {
+            Disk disk = new Qcow2Disks().open(diskDirectory, base);
+            return blockLayers(disk.own());
         }
 
         Path push() {
@@ -215,6 +227,7 @@ abstract class PauseContractTest {
     private VirtualMachine boot(Home home, FileDescriptor memory, boolean shared) {
         return owned(vmm.boot(
                 home.plan(),
+                home.ownDisk(),
                 new BootSource(images.kernel(), images.initramfs(), images.kernelArguments(), memory, shared),
                 soon()));
     }
@@ -247,6 +260,43 @@ abstract class PauseContractTest {
             machine = running(resumed(home));
             assertThat(home.askWitness()).isEqualTo(pid + " " + round + " True");
         }
+    }
+
+    @Test
+    void aProcessThatWasThereBeforehandBecomesTheMachineWithAllItsDiskLayers() throws IOException {
+        Home home = new Home(template.disk);
+        VirtualMachine machine = running(restored(home));
+        String pid = home.startWitness();
+        String first = write(home, 0);
+        try (DiskSwitch disk = machine.prepareDiskLayer(home.push(), soon())) {
+            machine.stopVcpus(soon());
+            disk.commit(soon());
+            machine.continueVcpus(soon());
+        }
+        String second = write(home, 1);
+        pause(home, machine);
+
+        MachinePlan plan = home.plan();
+        BlankMachine blank = vmm.prepare(plan, template.memoryFile, StateForm.DEVICES, soon());
+        test.defer("blank", () -> blank.kill(soon()));
+        assertThat(blank.alive()).isTrue();
+        VirtualMachine resumed =
+                running(restore(blank, home, template.memory, Linux.statx(template.memoryFile.path())));
+        assertThat(resumed.topDiskInode(soon()))
+                .isEqualTo(Linux.statx(home.ownDisk().getFirst().file()).inode());
+        assertThat(home.askWitness()).isEqualTo(pid + " 1 True");
+        assertThat(home.shell("cd /root; echo 3 >/proc/sys/vm/drop_caches; sha256sum file-0 file-1 | cut -c 1-64"))
+                .isEqualTo(first + "\n" + second);
+        assertThat(home.machineDirectory().resolve("control")).isDirectoryNotContaining("glob:**/disk-*");
+    }
+
+    @Test
+    void aProcessThatNobodyNeededIsEnded() throws IOException {
+        Home home = new Home(template.disk);
+        BlankMachine blank = vmm.prepare(home.plan(), template.memoryFile, StateForm.DEVICES, soon());
+        blank.kill(soon());
+        assertThat(blank.alive()).isFalse();
+        blank.kill(soon());
     }
 
     @Test
@@ -316,9 +366,8 @@ abstract class PauseContractTest {
 
     @Test
     void aFullDiskFailsTheSaveAndTheMachineGoesOn() throws IOException {
-        Home home = new Home(template.disk);
-        mountTiny(Files.createDirectories(home.machineDirectory()));
-        Path tinyToo = mountTiny(Files.createDirectories(home.root.resolve("tiny")));
+        Home home = new Home(template.disk, root -> mountSmall(root, "4m"));
+        Path tinyToo = mountSmall(Files.createDirectories(home.root.resolve("tiny")), "64k");
         VirtualMachine machine = running(restored(home));
         Path filler = home.machineDirectory().resolve("filler");
         fill(filler);
@@ -343,8 +392,8 @@ abstract class PauseContractTest {
         assertThat(state).doesNotExist();
     }
 
-    private Path mountTiny(Path at) {
-        Command.of("mount", "-t", "tmpfs", "-o", "size=64k", "sandglass-test", at.toString())
+    private Path mountSmall(Path at, String size) {
+        Command.of("mount", "-t", "tmpfs", "-o", "size=" + size, "sandglass-test", at.toString())
                 .run();
         test.defer("tmpfs", () -> Command.of("umount", at.toString()).run());
         return at;
@@ -490,7 +539,8 @@ abstract class PauseContractTest {
 
     private VirtualMachine restored(Home home, MemoryLoader loader) throws IOException {
         try (FileDescriptor state = Linux.open(template.deviceState, Linux.O_RDONLY, 0)) {
-            return owned(vmm.restore(home.plan(), new FrozenState(template.memoryFile, state, false), loader, soon()));
+            return owned(vmm.prepare(home.plan(), template.memoryFile, StateForm.TEMPLATE, soon())
+                    .restore(home.ownDisk(), state, loader, soon()));
         }
     }
 
@@ -520,11 +570,15 @@ abstract class PauseContractTest {
 
     private VirtualMachine resumed(Home home, Base base, FileDescriptor memoryFile, FileStatus mapped)
             throws IOException {
+        return restore(vmm.prepare(home.plan(), memoryFile, StateForm.DEVICES, soon()), home, base, mapped);
+    }
+
+    private VirtualMachine restore(BlankMachine blank, Home home, Base base, FileStatus mapped) throws IOException {
         GenerationStore store = home.store(base);
         try (FileDescriptor devices = Linux.open(store.requireAttachment("devices"), Linux.O_RDONLY, 0)) {
-            return owned(vmm.restore(
-                    home.plan(),
-                    new FrozenState(memoryFile, devices, true),
+            return owned(blank.restore(
+                    home.ownDisk(),
+                    devices,
                     process -> {
                         try (ProcessMemory memory = ProcessMemory.open(process, mapped);
                                 MemoryImage image = store.image()) {

@@ -42,8 +42,9 @@ final class TestPlace implements AutoCloseable {
         confinement = new Confinement(uid, name, "tap0", List.of());
     }
 
+    /** @param disk the whole chain; its top is the machine's own */
     MachinePlan plan(int memoryMb, List<BlockLayer> disk) {
-        return new MachinePlan(name, directory.resolve("vm"), 1, memoryMb, disk, confinement);
+        return new MachinePlan(name, directory.resolve("vm"), 1, memoryMb, disk.subList(1, disk.size()), confinement);
     }
 
     /** The chain with an empty layer of this VM's own on top. */

@@ -81,7 +81,7 @@ abstract class VmmContractTest {
         long bytes = Files.size(images.rootfs());
         List<BlockLayer> disk = place.diskOver(List.of(new BlockLayer(images.rootfs(), false)), bytes);
         BootSource source = new BootSource(images.kernel(), images.initramfs(), images.kernelArguments(), memory, true);
-        VirtualMachine machine = owned(vmm.boot(place.plan(MEMORY_MB, disk), source, soon()));
+        VirtualMachine machine = owned(vmm.boot(place.plan(MEMORY_MB, disk), disk.subList(0, 1), source, soon()));
         assertThat(firstAnswer(place, machine)).matches(WELCOME);
         machine.stopVcpus(soon());
         Path state = directory.resolve("state");
@@ -309,11 +309,8 @@ abstract class VmmContractTest {
         List<BlockLayer> disk = place.diskOver(
                 List.of(new BlockLayer(frozen.disk, true), new BlockLayer(images.rootfs(), false)), frozen.diskBytes);
         try (FileDescriptor state = Linux.open(deviceState, Linux.O_RDONLY, 0)) {
-            return vmm.restore(
-                    place.plan(MEMORY_MB, disk),
-                    new FrozenState(frozen.memory, state, false),
-                    MemoryLoader.NONE,
-                    deadline);
+            return vmm.prepare(place.plan(MEMORY_MB, disk), frozen.memory, StateForm.TEMPLATE, deadline)
+                    .restore(disk.subList(0, 1), state, MemoryLoader.NONE, deadline);
         }
     }
 

@@ -2,8 +2,8 @@ package dev.sandglass.host.vmm.qemu;
 
 import dev.sandglass.host.vmm.BlockLayer;
 import dev.sandglass.host.vmm.BootSource;
-import dev.sandglass.host.vmm.FrozenState;
 import dev.sandglass.host.vmm.MachinePlan;
+import dev.sandglass.host.vmm.StateForm;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -15,10 +15,11 @@ import java.util.List;
  * files by descriptor only, and what it is started with is what it will ever have:
  *
  * <pre>
- * 5, 6   kernel, initramfs (boot)           8     device state (restore)
- * 7      directory of its QMP socket        9     guest memory
- * 10 …   disk layers, top first
+ * 5, 6   kernel, initramfs (boot)           9     guest memory
+ * 7      the control directory              10 …  shared disk layers, top first
  * </pre>
+ *
+ * The machine's own disk layers come through the control directory, when it is known whose machine it is.
  */
 final class QemuCommand {
     /** Machine and devices are part of the frozen state: change them, and templates are frozen anew. */
@@ -36,6 +37,12 @@ final class QemuCommand {
 
     private static final String MAC = "06:00:a9:fe:00:15";
     private static final int FIRST_DISK_FD = 10;
+    /** Of the device that is the guest's disk. */
+    static final String DISK = "disk";
+
+    /** A device needs media when it is made; its size is what the guest sees until it gets its own. */
+    private static final String NO_DISK = "driver=null-co,node-name=none,read-zeroes=on,size=1073741824";
+
     private static final int CONSOLE_BYTES = 64 << 10;
 
     /**
@@ -46,13 +53,11 @@ final class QemuCommand {
     private static final String LAUNCHER = """
             exec 2> >(exec dd bs=4096 count=64 status=none >&2) >&2
             umask 022
-            network=$1 jail=$2 uid=$3 directory=$4 memory=$5 state=$6 kernel=$7 initramfs=$8 layers=$9
-            shift 9
+            network=$1 jail=$2 uid=$3 directory=$4 memory=$5 kernel=$6 initramfs=$7 layers=$8
+            shift 8
             [ -z "$kernel" ] || exec 5<"$kernel" 6<"$initramfs"
-            [ -z "$state" ] || exec 8<"$state"
-            exec 7<"$directory" 9<>"$memory" 10<>"$1"
-            shift
-            fd=11
+            exec 7<"$directory" 9<>"$memory"
+            fd=10
             while [ "$fd" -lt $((10 + layers)) ]; do
                 eval "exec $fd<\\"\\$1\\""
                 shift
@@ -88,7 +93,6 @@ final class QemuCommand {
         List<String> argv = launcher(
                 socketDirectory,
                 source.memory().path(),
-                "",
                 source.kernel().toString(),
                 source.initramfs().toString());
         argv.addAll(machine(source.sharedMemory() ? "on" : "off"));
@@ -100,12 +104,11 @@ final class QemuCommand {
         return argv;
     }
 
-    List<String> restore(Path socketDirectory, FrozenState frozen) {
-        String state = frozen.deviceState().path().toString();
-        List<String> argv = launcher(socketDirectory, frozen.memory().path(), state, "", "");
+    List<String> blank(Path socketDirectory, Path memory, StateForm form) {
+        List<String> argv = launcher(socketDirectory, memory, "", "");
         argv.addAll(machine("off"));
         argv.addAll(List.of("-incoming", "defer"));
-        if (frozen.devicesOnly()) {
+        if (form == StateForm.DEVICES) {
             // Device state alone begins without the section that describes the machine.
             argv.addAll(List.of("-global", "migration.send-configuration=off"));
         }
@@ -113,7 +116,7 @@ final class QemuCommand {
     }
 
     /** An empty string for what is not there. */
-    private List<String> launcher(Path socketDirectory, Path memory, String state, String kernel, String initramfs) {
+    private List<String> launcher(Path socketDirectory, Path memory, String kernel, String initramfs) {
         List<String> argv = new ArrayList<>(List.of("bash", "-ec", LAUNCHER, "sandglass"));
         argv.addAll(List.of(
                 "/run/netns/" + plan.confinement().networkNamespace(),
@@ -121,11 +124,10 @@ final class QemuCommand {
                 Integer.toString(plan.confinement().uid()),
                 socketDirectory.toString(),
                 memory.toString(),
-                state,
                 kernel,
                 initramfs,
-                Integer.toString(plan.disk().size())));
-        plan.disk().forEach(layer -> argv.add(layer.file().toString()));
+                Integer.toString(plan.baseDisk().size())));
+        plan.baseDisk().forEach(layer -> argv.add(layer.file().toString()));
         return argv;
     }
 
@@ -146,7 +148,7 @@ final class QemuCommand {
         // its first answer.
         argv.addAll(List.of(
                 "-device",
-                "virtio-blk-device,drive=" + nodeName(0) + ",werror=report,rerror=report",
+                "virtio-blk-device,id=" + DISK + ",drive=none,werror=report,rerror=report",
                 "-netdev",
                 "tap,id=net,ifname=" + plan.confinement().tap() + ",script=no,downscript=no",
                 "-device",
@@ -175,7 +177,8 @@ final class QemuCommand {
     /** The chain bottom first, each node on a descriptor set of its own; backing files named inside qcow2 are ignored. */
     private List<String> disk() {
         List<String> argv = new ArrayList<>();
-        for (int i = plan.disk().size() - 1; i >= 0; i--) {
+        argv.addAll(List.of("-blockdev", NO_DISK));
+        for (int i = plan.baseDisk().size() - 1; i >= 0; i--) {
             argv.addAll(List.of("-add-fd", "fd=" + (FIRST_DISK_FD + i) + ",set=" + i));
             argv.addAll(List.of("-blockdev", node(i)));
         }
@@ -183,15 +186,15 @@ final class QemuCommand {
     }
 
     private String node(int index) {
-        BlockLayer layer = plan.disk().get(index);
-        String readOnly = index > 0 ? ",read-only=on" : "";
-        String backing = index + 1 < plan.disk().size() ? ",backing=" + nodeName(index + 1) : "";
-        return "driver=" + (layer.qcow2() ? "qcow2" : "raw") + ",node-name=" + nodeName(index) + readOnly
-                + ",discard=unmap,file.driver=file,file.filename=/dev/fdset/" + index
-                + (index > 0 ? SHARED_LAYER : "") + ",file.discard=unmap" + (layer.qcow2() ? backing : "");
+        BlockLayer layer = plan.baseDisk().get(index);
+        String backing = index + 1 < plan.baseDisk().size() ? ",backing=" + baseNode(index + 1) : "";
+        return "driver=" + (layer.qcow2() ? "qcow2" : "raw") + ",node-name=" + baseNode(index)
+                + ",read-only=on,file.driver=file,file.filename=/dev/fdset/" + index
+                + SHARED_LAYER + (layer.qcow2() ? backing : "");
     }
 
-    private String nodeName(int index) {
-        return index == 0 ? DiskLayers.node(plan.disk().getFirst().file()) : "layer" + index;
+    /** 0 is the uppermost. */
+    static String baseNode(int index) {
+        return "base" + index;
     }
 }

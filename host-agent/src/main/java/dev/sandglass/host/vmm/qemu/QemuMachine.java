@@ -11,6 +11,7 @@ import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.process.DetachedProcess;
 import dev.sandglass.host.process.ExitStatus;
 import dev.sandglass.host.process.ProcessIdentity;
+import dev.sandglass.host.vmm.BlockLayer;
 import dev.sandglass.host.vmm.DiskSwitch;
 import dev.sandglass.host.vmm.MemoryLoader;
 import dev.sandglass.host.vmm.VirtualMachine;
@@ -21,12 +22,15 @@ import java.io.UncheckedIOException;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.channels.SocketChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
+import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -43,6 +47,7 @@ import tools.jackson.databind.node.ObjectNode;
  *
  * <pre>
  * control/qmp     QEMU's socket
+ * control/incoming  QEMU's socket for the state it is restored from
  * control/saved   our socket, or QEMU's file, while a device state is saved
  * control/disk-N  a disk layer while QEMU opens it
  * pid exit stderr   the supervisor's
@@ -56,6 +61,7 @@ final class QemuMachine implements VirtualMachine {
     private static final String MEMORY_FD = "9";
 
     private static final String SAVED = "saved";
+    private static final String INCOMING = "incoming";
 
     private static final long CONNECT_POLL_MILLIS = 1;
     private static final int CONSOLE_TAIL_BYTES = 64 << 10;
@@ -225,7 +231,7 @@ final class QemuMachine implements VirtualMachine {
         byte[] state;
         try (FileDescriptor opened = control.open();
                 StateReceiver receiver = StateReceiver.listen(opened.path().resolve(SAVED))) {
-            migration(qmp, "migrate", "unix:" + ControlDirectory.name(SAVED), deadline);
+            migration(qmp, "migrate", () -> qmp.execute("migrate", uri(SAVED), deadline), deadline);
             state = qmp.await("receive the device state", receiver.received(), deadline);
         } catch (IOException e) {
             throw new UncheckedIOException(name + ": listen for the device state", e);
@@ -233,16 +239,40 @@ final class QemuMachine implements VirtualMachine {
         DurableFile.write(deviceState, whole(state));
     }
 
-    /** The machine was started with {@code -S -incoming defer}: loads descriptor 8 and leaves the vCPUs stopped. */
-    void loadState(MemoryLoader loader, Deadline deadline) {
+    /** Of a machine that has run nothing yet. */
+    void attachDisk(List<BlockLayer> own, Optional<String> base, Deadline deadline) {
+        disk.attach(own, base, ControlDirectory.user(identity()), deadline);
+    }
+
+    /** The machine was started with {@code -S -incoming defer}; the control directory is still its own. */
+    void awaitState(Deadline deadline) {
         QmpClient qmp = qmp(deadline);
-        qmp.execute("query-status", deadline);
-        load(loader);
         ignoreSharedMemory(qmp);
-        migration(qmp, "migrate-incoming", "fd:8", deadline);
+        qmp.execute("migrate-incoming", uri(INCOMING), deadline);
+    }
+
+    /** As of {@link #awaitState}; leaves the vCPUs stopped. */
+    void loadState(FileDescriptor deviceState, MemoryLoader loader, Deadline deadline) {
+        QmpClient qmp = qmp(deadline);
+        load(loader);
+        migration(qmp, "load its state", () -> sendState(deviceState), deadline);
         String status = qmp.execute("query-status", deadline).path("status").asString("");
         if (!status.equals("paused")) {
             throw new VmmFailed(name + ": is '" + status + "' after loading its state; " + lastWords());
+        }
+    }
+
+    /** QEMU does not read on after what it takes for the end. */
+    private void sendState(FileDescriptor deviceState) {
+        try (FileDescriptor opened = control.open();
+                SocketChannel channel = SocketChannel.open(
+                        UnixDomainSocketAddress.of(opened.path().resolve(INCOMING)))) {
+            ByteBuffer rest = ByteBuffer.wrap(read(deviceState.path()));
+            while (rest.hasRemaining()) {
+                channel.write(rest);
+            }
+        } catch (IOException e) {
+            throw new VmmFailed(name + ": its state cannot be sent; " + lastWords(), e);
         }
     }
 
@@ -278,9 +308,8 @@ final class QemuMachine implements VirtualMachine {
         }
     }
 
-    /** Connects for the first time; from then on the VM can put nothing in the control directory. */
-    void takeControl(Deadline deadline) {
-        qmp(deadline);
+    /** From then on the VM can put nothing in the control directory. It has run nothing yet. */
+    void takeControl() {
         try {
             control.take();
         } catch (IOException e) {
@@ -298,14 +327,18 @@ final class QemuMachine implements VirtualMachine {
     }
 
     /** Runs to its end, of which an event tells: nothing is polled. */
-    private void migration(QmpClient qmp, String command, String uri, Deadline deadline) {
+    private void migration(QmpClient qmp, String what, Runnable begin, Deadline deadline) {
         CompletableFuture<JsonNode> end =
                 qmp.event("MIGRATION", data -> ENDS.contains(data.path("status").asString("")));
-        qmp.execute(command, QmpClient.arguments().put("uri", uri), deadline);
-        String status = qmp.await(command, end, deadline).path("status").asString("");
+        begin.run();
+        String status = qmp.await(what, end, deadline).path("status").asString("");
         if (!status.equals(COMPLETED)) {
-            throw new VmmFailed(name + ": " + command + " " + status + "; " + lastWords());
+            throw new VmmFailed(name + ": " + what + ": " + status + "; " + lastWords());
         }
+    }
+
+    private static ObjectNode uri(String socket) {
+        return QmpClient.arguments().put("uri", "unix:" + ControlDirectory.name(socket));
     }
 
     private byte[] whole(byte[] state) {

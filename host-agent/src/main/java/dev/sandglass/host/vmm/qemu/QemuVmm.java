@@ -3,15 +3,18 @@ package dev.sandglass.host.vmm.qemu;
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.sandglass.host.linux.Command;
 import dev.sandglass.host.linux.Deadline;
+import dev.sandglass.host.linux.FileDescriptor;
 import dev.sandglass.host.linux.TimeStampCounter;
 import dev.sandglass.host.process.Cgroup;
 import dev.sandglass.host.process.LaunchPlan;
 import dev.sandglass.host.process.ProcessIdentity;
 import dev.sandglass.host.process.Processes;
+import dev.sandglass.host.vmm.BlankMachine;
+import dev.sandglass.host.vmm.BlockLayer;
 import dev.sandglass.host.vmm.BootSource;
-import dev.sandglass.host.vmm.FrozenState;
 import dev.sandglass.host.vmm.MachinePlan;
 import dev.sandglass.host.vmm.MemoryLoader;
+import dev.sandglass.host.vmm.StateForm;
 import dev.sandglass.host.vmm.VirtualMachine;
 import dev.sandglass.host.vmm.Vmm;
 import dev.sandglass.host.vmm.VmmIdentity;
@@ -33,14 +36,10 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** QEMU's microvm, with KVM or without. */
 public final class QemuVmm implements Vmm {
     private static final Duration CLEANUP = Duration.ofSeconds(5);
-
-    private static final Logger LOG = LoggerFactory.getLogger(QemuVmm.class);
 
     private final Processes processes;
     private final QemuConfiguration configuration;
@@ -79,17 +78,48 @@ public final class QemuVmm implements Vmm {
     }
 
     @Override
-    public VirtualMachine boot(MachinePlan plan, BootSource source, Deadline deadline) {
+    public VirtualMachine boot(MachinePlan plan, List<BlockLayer> ownDisk, BootSource source, Deadline deadline) {
         return start(plan, deadline, control -> command(plan).boot(control, source), machine -> {
+            machine.vcpusRunning(deadline); // it listens
+            machine.takeControl();
+            machine.attachDisk(ownDisk, baseNode(plan), deadline);
             machine.continueVcpus(deadline);
         });
     }
 
     @Override
-    public VirtualMachine restore(MachinePlan plan, FrozenState state, MemoryLoader loader, Deadline deadline) {
-        return start(plan, deadline, control -> command(plan).restore(control, state), machine -> {
-            machine.loadState(loader, deadline);
-        });
+    public BlankMachine prepare(MachinePlan plan, FileDescriptor memory, StateForm form, Deadline deadline) {
+        return new Blank(
+                start(plan, deadline, control -> command(plan).blank(control, memory.path(), form), machine -> {
+                    machine.awaitState(deadline);
+                    machine.takeControl();
+                }),
+                baseNode(plan));
+    }
+
+    private static Optional<String> baseNode(MachinePlan plan) {
+        return plan.baseDisk().isEmpty() ? Optional.empty() : Optional.of(QemuCommand.baseNode(0));
+    }
+
+    private record Blank(QemuMachine machine, Optional<String> baseNode) implements BlankMachine {
+        @Override
+        public boolean alive() {
+            return !machine.exit().isDone();
+        }
+
+        @Override
+        public VirtualMachine restore(
+                List<BlockLayer> ownDisk, FileDescriptor deviceState, MemoryLoader loader, Deadline deadline) {
+            return endOnFailure(machine, () -> {
+                machine.attachDisk(ownDisk, baseNode, deadline);
+                machine.loadState(deviceState, loader, deadline);
+            });
+        }
+
+        @Override
+        public void kill(Deadline deadline) {
+            machine.kill(deadline);
+        }
     }
 
     @Override
@@ -144,23 +174,17 @@ public final class QemuVmm implements Vmm {
         void prepare(QemuMachine machine);
     }
 
-    private VirtualMachine start(
+    private QemuMachine start(
             MachinePlan plan, Deadline deadline, Function<Path, List<String>> argv, Preparation preparation) {
         Path control = prepareDirectory(plan);
-        long started = System.nanoTime();
         LaunchPlan launch = new LaunchPlan(plan.name(), plan.directory(), argv.apply(control), cgroup(plan));
         QemuMachine machine = keep(new QemuMachine(plan.name(), plan.directory(), processes.start(launch, deadline)));
-        long recorded = System.nanoTime();
+        return endOnFailure(machine, () -> preparation.prepare(machine));
+    }
+
+    private static QemuMachine endOnFailure(QemuMachine machine, Runnable work) {
         try {
-            machine.takeControl(deadline);
-            long connected = System.nanoTime();
-            preparation.prepare(machine);
-            LOG.debug(
-                    "machine {}: process {} µs, control {} µs, ready {} µs",
-                    plan.name(),
-                    (recorded - started) / 1000,
-                    (connected - recorded) / 1000,
-                    (System.nanoTime() - connected) / 1000);
+            work.run();
             return machine;
         } catch (RuntimeException | Error failure) {
             try {
