@@ -136,7 +136,7 @@ class DeathAtAnyStepTest {
     }
 
     /** {@code -Dacceptance.slice=2/4}: the second of four parts, where a run of all at once would be too long. */
-    private static List<Round> slice(List<Round> all) {
+    static <T> List<T> slice(List<T> all) {
         String[] part = System.getProperty("acceptance.slice", "1/1").split("/", 2);
         int number = Integer.parseInt(part[0]);
         int parts = Integer.parseInt(part[1]);
