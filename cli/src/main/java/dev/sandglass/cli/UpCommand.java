@@ -85,6 +85,9 @@ final class UpCommand implements Callable<Integer> {
         out.println("In another terminal:");
         out.println("  " + prefix + "./sandglass run -- python3 -c 'print(6*7)'");
         out.println();
+        out.println("In a browser:");
+        out.println("  " + server.url() + "/test");
+        out.println();
         out.println("Ctrl-C stops the server.");
     }
 

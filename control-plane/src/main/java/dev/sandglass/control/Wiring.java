@@ -26,6 +26,7 @@ import dev.sandglass.control.idempotency.StoredAnswers;
 import dev.sandglass.control.oauth.OauthFeature;
 import dev.sandglass.control.observe.Telemetry;
 import dev.sandglass.control.page.DocumentResource;
+import dev.sandglass.control.page.TestPage;
 import dev.sandglass.control.sandbox.SandboxFeature;
 import dev.sandglass.control.snapshot.SnapshotFeature;
 import java.net.InetSocketAddress;
@@ -118,6 +119,7 @@ final class Wiring implements AutoCloseable {
             routes.addAll(files.routes());
             routes.addAll(system.routes());
             routes.addAll(DocumentResource.routes());
+            routes.addAll(TestPage.routes());
             progress.step("starting the API");
             server = own(WebServer.start(
                     configuration.listen(),

@@ -222,6 +222,9 @@ final class AccessTest {
             "GET /openapi.yaml",
             "GET /docs",
             "GET /docs/{file}",
+            "GET /test",
+            "GET /test/{file}",
+            "GET /v1/auth/oauth",
             "GET /v1/auth/oauth/{provider}", // OauthTest
             "GET /v1/auth/oauth/{provider}/callback",
             "GET /auth/{provider}/callback",

@@ -36,6 +36,7 @@ final class ContractTest {
             Map.entry("account.AccountResource$Team", List.of("Team")),
             Map.entry("apikey.ApiKeyResource$CreateRequest", List.of("ApiKeyRequest")),
             Map.entry("apikey.ApiKeyResource$KeyObject", List.of("ApiKey", "NewApiKey")),
+            Map.entry("oauth.OauthResource$Offered", List.of("Providers")),
             Map.entry("sandbox.SandboxResource$CreateRequest", List.of("NewSandbox")),
             Map.entry("sandbox.SandboxResource$ResumeRequest", List.of("Resume")),
             Map.entry("sandbox.SandboxObject", List.of("Sandbox")),

@@ -15,13 +15,11 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
-import org.junit.jupiter.api.condition.EnabledIf;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The document's page in a real browser. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
-@EnabledIf("dev.sandglass.control.testing.Chromium#isInstalled")
 final class DocsPageTest {
     private TestPlane test;
     private Chromium chromium;

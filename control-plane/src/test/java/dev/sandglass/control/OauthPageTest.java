@@ -22,11 +22,9 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
-import org.junit.jupiter.api.condition.EnabledIf;
 
 /** The whole log-in in a real browser. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
-@EnabledIf("dev.sandglass.control.testing.Chromium#isInstalled")
 final class OauthPageTest {
     private final URI here = OauthBrowser.freeAddress();
     private final String login = here + "/v1/auth/oauth/github";

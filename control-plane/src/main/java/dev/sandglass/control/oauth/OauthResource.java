@@ -23,6 +23,8 @@ final class OauthResource {
     private static final Logger log = LoggerFactory.getLogger(OauthResource.class);
     private static final String COOKIE = "oauth_state";
 
+    record Offered(List<String> providers) {}
+
     private final Providers providers;
     private final OauthConfiguration configuration;
     private final LoginStates states;
@@ -45,9 +47,15 @@ final class OauthResource {
 
     List<Route> routes() {
         return List.of(
+                Route.of("GET", "/v1/auth/oauth", Access.OPEN, this::list),
                 Route.of("GET", "/v1/auth/oauth/{provider}", Access.OPEN, this::begin),
                 Route.of("GET", "/v1/auth/oauth/{provider}/callback", Access.OPEN, this::callback),
                 Route.of("GET", "/auth/{provider}/callback", Access.OPEN, this::page));
+    }
+
+    /** For pages, which offer what there is. */
+    private Reply list(HttpRequest request) {
+        return Reply.ok(new Offered(providers.names()));
     }
 
     private Reply begin(HttpRequest request) {

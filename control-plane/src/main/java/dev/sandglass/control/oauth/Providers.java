@@ -28,6 +28,11 @@ final class Providers {
                 .toList());
     }
 
+    /** In alphabetical order. */
+    List<String> names() {
+        return byName.keySet().stream().sorted().toList();
+    }
+
     Optional<Provider> find(String name) {
         return Optional.ofNullable(byName.get(name));
     }

@@ -12,11 +12,15 @@ import java.util.Map;
 public final class Chromium implements AutoCloseable {
     private static final Path PROGRAM = Path.of("/usr/bin/chromium");
 
-    private final Playwright playwright =
-            Playwright.create(new Playwright.CreateOptions().setEnv(Map.of("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")));
+    private final Playwright playwright;
     public final Browser browser;
 
     public Chromium() {
+        if (!Files.isExecutable(PROGRAM)) {
+            throw new IllegalStateException(PROGRAM + " is needed: apt-get install chromium, or ./sandglass test");
+        }
+        playwright = Playwright.create(
+                new Playwright.CreateOptions().setEnv(Map.of("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")));
         try {
             browser = playwright
                     .chromium()
@@ -34,11 +38,6 @@ public final class Chromium implements AutoCloseable {
             playwright.close();
             throw e;
         }
-    }
-
-    /** Whether this machine has it. */
-    public static boolean isInstalled() {
-        return Files.isExecutable(PROGRAM);
     }
 
     @Override
