@@ -277,7 +277,7 @@ export class Terminal {
     this.#ended("Not started"); // browsers do not tell why, but the server does
     try {
       const sandbox = await call("GET", sandboxPath(this.#id));
-      const why = sandbox.status === "running" ? "The connection was refused or lost." : `The sandbox is ${sandbox.status}.`;
+      const why = sandbox.status === "running" ? "The connection was refused or lost. A page at another address than the server's own must be named in SANDGLASS_ALLOWED_ORIGINS." : `The sandbox is ${sandbox.status}.`;
       problems.show(this.#parts.problems, new ApiError(0, "no_stream", why), [{ label: "Try again", run: () => this.start() }]);
     } catch (error) {
       problems.show(this.#parts.problems, error);
