@@ -26,7 +26,9 @@ final class ExchangeCheck {
     /** Statuses of HTTP itself, before any operation is asked; the document's introduction names them. */
     private static final Set<Integer> OF_HTTP = Set.of(408, 414, 431);
 
-    private static final String NOT_HTTP = "The request is not valid HTTP.";
+    /** What the server says on any path, by status, for the same reason. */
+    private static final Map<Integer, String> OF_ANY_PATH =
+            Map.of(400, "The request is not valid HTTP.", 503, "The server is stopping");
 
     private final JsonMapper json = JsonMapper.builder().build();
     private final OpenApi document;
@@ -79,11 +81,13 @@ final class ExchangeCheck {
     }
 
     private boolean isOfHttp(Exchange exchange) {
+        String text = exchange.responseBody()
+                .map(body -> new String(body, StandardCharsets.UTF_8))
+                .orElse("");
         return OF_HTTP.contains(exchange.status())
-                || (exchange.status() == 400
-                        && exchange.responseBody()
-                                .map(body -> new String(body, StandardCharsets.UTF_8).contains(NOT_HTTP))
-                                .orElse(false));
+                || Optional.ofNullable(OF_ANY_PATH.get(exchange.status()))
+                        .map(text::contains)
+                        .orElse(false);
     }
 
     private void requireError(List<String> found, Exchange exchange, String schema) {
