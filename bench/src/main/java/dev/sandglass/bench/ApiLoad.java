@@ -23,7 +23,7 @@ final class ApiLoad {
     private static final Duration ROUND = Duration.ofSeconds(3);
 
     /** Until the server's compiler has done its work. */
-    private static final long WARM_UP_REQUESTS = 60_000;
+    private static final long WARM_UP_REQUESTS = 200_000;
 
     private static final int SLICES = 10;
     private static final Duration COLLECTION = Duration.ofSeconds(30);

@@ -8,7 +8,6 @@ import ch.qos.logback.core.ConsoleAppender;
 import ch.qos.logback.core.OutputStreamAppender;
 import ch.qos.logback.core.encoder.Encoder;
 import ch.qos.logback.core.rolling.FixedWindowRollingPolicy;
-import ch.qos.logback.core.rolling.RollingFileAppender;
 import ch.qos.logback.core.rolling.SizeBasedTriggeringPolicy;
 import ch.qos.logback.core.util.FileSize;
 import java.nio.file.Path;
@@ -17,8 +16,8 @@ import org.slf4j.LoggerFactory;
 
 /** Where servers log: {@code up}, which talks with a person, to a file of bounded size; services to stderr. */
 final class ServerLog {
-    private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5level [%thread] %logger{0}: %msg %kvp"
-            + "%replace( request=\"%X{request}\"){' request=\"\"', ''}%n";
+    private static final String PATTERN =
+            "%d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5level [%thread] %logger{0}: %msg %kvp" + " request=%X{request:--}%n";
     private static final String FILE_SIZE = "20MB";
     private static final int FILES = 4;
 
@@ -26,7 +25,7 @@ final class ServerLog {
 
     static void toFile(Path file, LogSettings settings) {
         LoggerContext context = reset();
-        RollingFileAppender<ILoggingEvent> appender = new RollingFileAppender<>();
+        GatheringFile appender = new GatheringFile();
         appender.setContext(context);
         appender.setFile(file.toString());
         FixedWindowRollingPolicy rolling = new FixedWindowRollingPolicy();

@@ -11,6 +11,7 @@ import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Pattern;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.io.Content;
 import org.eclipse.jetty.io.EofException;
@@ -32,6 +33,7 @@ final class FrontHandler extends Handler.Abstract {
     private static final Logger access = LoggerFactory.getLogger("access");
 
     private static final int SHOWN_MAX = 100;
+    private static final Pattern UNPRINTABLE = Pattern.compile("[^\\x20-\\x7e]");
 
     /** Of a body nobody wanted: read so that the caller, who is still sending, gets to see the answer. */
     private static final long DRAIN_BYTES_MAX = 16 << 20;
@@ -88,8 +90,10 @@ final class FrontHandler extends Handler.Abstract {
     }
 
     private static String shown(String parameter) {
-        String printable = parameter.replaceAll("[^\\x20-\\x7e]", "?");
-        return printable.length() <= SHOWN_MAX ? printable : printable.substring(0, SHOWN_MAX) + "…";
+        String head = parameter.length() <= SHOWN_MAX ? parameter : parameter.substring(0, SHOWN_MAX) + "~";
+        return head.chars().allMatch(c -> c >= ' ' && c <= '~')
+                ? head
+                : UNPRINTABLE.matcher(head).replaceAll("?");
     }
 
     /** What the log line says. */

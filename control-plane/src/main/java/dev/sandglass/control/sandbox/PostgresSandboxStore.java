@@ -8,6 +8,7 @@ import dev.sandglass.control.idempotency.Answer;
 import dev.sandglass.control.idempotency.Idempotency;
 import dev.sandglass.control.idempotency.StoredAnswers;
 import java.nio.charset.StandardCharsets;
+import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -29,6 +30,7 @@ final class PostgresSandboxStore implements SandboxStore {
     record Filter(Optional<SandboxStatus> status, Map<String, String> metadata, Optional<Cursor> after, int limit) {}
 
     private static final String SELECT = "select *, coalesce(deadline_at < now(), false) as overdue from sandboxes ";
+    private static final String FIND = SELECT + "where id = ? and team_id = ? and deleted_at is null";
     private static final String RETURNING = " returning *, coalesce(deadline_at < now(), false) as overdue";
 
     /**
@@ -142,14 +144,20 @@ final class PostgresSandboxStore implements SandboxStore {
         });
     }
 
+    /** By far the most frequent query, and in the way of every request: Jdbi's binding and mapping cost more than it. */
     @Override
     public Optional<Sandbox> find(TeamId team, SandboxId id) {
-        return jdbi.withHandle(
-                handle -> handle.createQuery(SELECT + "where id = :id and team_id = :team and deleted_at is null")
-                        .bind("id", id.value())
-                        .bind("team", team.value())
-                        .map((row, context) -> sandbox(row))
-                        .findOne());
+        return jdbi.withHandle(handle -> {
+            try (PreparedStatement query = handle.getConnection().prepareStatement(FIND)) {
+                query.setString(1, id.value());
+                query.setString(2, team.value());
+                try (ResultSet rows = query.executeQuery()) {
+                    return rows.next() ? Optional.of(sandbox(rows)) : Optional.empty();
+                }
+            } catch (SQLException e) {
+                throw new IllegalStateException("read a sandbox", e);
+            }
+        });
     }
 
     @Override
