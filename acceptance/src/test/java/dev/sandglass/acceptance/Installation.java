@@ -498,6 +498,9 @@ final class Installation implements AutoCloseable {
             Shell.killTree(server.toHandle());
         }
         if (!ownsHome) {
+            if (!Boolean.getBoolean("acceptance.keepLogs")) {
+                quietly("rm", "-f", log.toString());
+            }
             return;
         }
         Footprint left = footprint();
