@@ -44,23 +44,29 @@ export function errorOf(status, text, header) {
   return new ApiError(status, code, message, { retryAfter: header("Retry-After"), requestId: header("X-Request-Id") });
 }
 
-/** The raw answer, if it is one of success. */
-export async function send(method, path, { body, signal } = {}) {
-  let response;
-  try {
-    response = await fetch(path, {
-      method,
-      headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal,
-      cache: "no-store",
-    });
-  } catch (failure) {
-    if (failure.name === "AbortError") {
-      throw failure;
-    }
-    throw new ApiError(0, "no_answer", "The server cannot be reached.");
-  }
+/** For requests that make something: repeated with the same key they make it once. */
+export const once = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");
+
+// Browsers drop what they are sending when the machine's network changes, which it does with each new sandbox when both
+// are on one machine.
+const AGAIN_AFTER_MS = [200, 1000];
+
+/**
+ * The raw answer, if it is one of success. Without any answer, what may be repeated is: what is said to be repeatable,
+ * has a key, or is no POST.
+ */
+export async function send(method, path, { body, signal, key, repeatable = method !== "POST" || Boolean(key) } = {}) {
+  const request = {
+    method,
+    headers: headers({
+      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      ...(key ? { "Idempotency-Key": key } : {}),
+    }),
+    body: body === undefined ? undefined : JSON.stringify(body),
+    signal,
+    cache: "no-store",
+  };
+  const response = await answer(path, request, repeatable ? AGAIN_AFTER_MS : []);
   const date = Date.parse(response.headers.get("Date") ?? "");
   if (!Number.isNaN(date)) {
     const ahead = date + 500 - Date.now();
@@ -70,6 +76,22 @@ export async function send(method, path, { body, signal } = {}) {
     throw errorOf(response.status, await response.text(), name => response.headers.get(name));
   }
   return response;
+}
+
+async function answer(path, request, delays) {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await fetch(path, request);
+    } catch (failure) {
+      if (failure.name === "AbortError") {
+        throw failure;
+      }
+      if (tries >= delays.length) {
+        throw new ApiError(0, "no_answer", "The server cannot be reached.");
+      }
+      await new Promise(resolve => setTimeout(resolve, delays[tries]));
+    }
+  }
 }
 
 /** The object of the answer; undefined when it has none. */

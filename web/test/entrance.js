@@ -30,7 +30,7 @@ async function enter(onSession) {
     const given = await whileBusy(byId("enter"), () => noted(
       answer => `${signsUp ? "Signed up" : "Logged in"} as ${answer.email}`,
       signsUp ? "Sign-up" : "Log-in",
-      () => call("POST", path, { body: { email, password } })));
+      () => call("POST", path, { body: { email, password }, repeatable: !signsUp })));
     byId("account-password").value = "";
     session.begin(given);
     onSession();

@@ -196,7 +196,7 @@ export class Files {
   }
 
   async #fetch(path, signal, shown) {
-    const response = await send("POST", this.#path("/stream/read"), { body: { path }, signal });
+    const response = await send("POST", this.#path("/stream/read"), { body: { path }, signal, repeatable: true });
     const all = Number(response.headers.get("Content-Length"));
     const pieces = [];
     let piece = [];

@@ -1,6 +1,6 @@
 // The list of sandboxes, what can be done to each, and the form that makes one.
 
-import { call, now, sandboxPath } from "./api.js";
+import { call, now, once, sandboxPath } from "./api.js";
 import { note, noted } from "./activity.js";
 import { confirmed } from "./dialog.js";
 import { byId, fromTemplate, setText, whileBusy } from "./dom.js";
@@ -116,7 +116,7 @@ class Row {
     const id = this.sandbox.id;
     try {
       await this.#change(button, "pausing", `Paused ${id}`, `Pausing ${id}`,
-        () => call("POST", `${sandboxPath(id)}/pause`));
+        () => call("POST", `${sandboxPath(id)}/pause`, { repeatable: true }));
       this.#focusOn("resume");
     } catch (error) {
       this.#failed(error, () => this.pause(button));
@@ -128,7 +128,7 @@ class Row {
     try {
       await this.#change(button, "resuming",
         result => result.cold ? `Booted ${id} from its disk` : `Resumed ${id}`, `Resuming ${id}`,
-        () => call("POST", `${sandboxPath(id)}/resume`, { body: { cold } }));
+        () => call("POST", `${sandboxPath(id)}/resume`, { body: { cold }, repeatable: true }));
       this.#focusOn("pause");
     } catch (error) {
       if (!cold && (error.code === "incompatible_snapshot" || /\bcold\b/i.test(error.message))) {
@@ -151,7 +151,7 @@ class Row {
     const id = this.sandbox.id;
     problems.clear(this.problems);
     try {
-      await whileBusy(button, () => noted(`Pinged ${id}`, `Pinging ${id}`, () => call("POST", `${sandboxPath(id)}/ping`)));
+      await whileBusy(button, () => noted(`Pinged ${id}`, `Pinging ${id}`, () => call("POST", `${sandboxPath(id)}/ping`, { repeatable: true })));
       this.changed = performance.now();
       this.update({ ...this.sandbox, last_active_at: new Date(now()).toISOString() });
     } catch (error) {
@@ -299,7 +299,7 @@ async function create(body, button, problemsAt, open) {
   try {
     const sandbox = await whileBusy(button, () => noted(
       made => `Created ${made.id} from ${made.template}`, "Creating a sandbox",
-      () => call("POST", "/v1/sandboxes", { body })));
+      () => call("POST", "/v1/sandboxes", { body, key: once() })));
     const row = rows.get(sandbox.id) ?? insert(sandbox); // the list may have had it while it was pending
     row.settle(sandbox);
     byId("sandbox-list").prepend(row.root);

@@ -1,6 +1,6 @@
 // Snapshots: listed, made from a sandbox, deleted; and the templates that a sandbox can be created from.
 
-import { call } from "./api.js";
+import { call, once } from "./api.js";
 import { noted } from "./activity.js";
 import { ask, confirmed } from "./dialog.js";
 import { byId, element, whileBusy } from "./dom.js";
@@ -80,7 +80,7 @@ async function create(body, overwrite, button, problemsAt) {
     await whileBusy(button, () => noted(
       made => `Made snapshot ${made.name} of ${body.sandbox_id}, ${bytes(made.size_bytes)}`,
       `Snapshot of ${body.sandbox_id}`,
-      () => call("POST", `/v1/snapshots${overwrite ? "?overwrite=true" : ""}`, { body })));
+      () => call("POST", `/v1/snapshots${overwrite ? "?overwrite=true" : ""}`, { body, key: once() })));
   } catch (error) {
     const replace = error.code === "already_exists" && !overwrite
       ? [{ label: "Replace it", run: () => create(body, true, button, problemsAt) }] : [];

@@ -34,6 +34,7 @@ export class Terminal {
   #replaysUntil = 0;
   #attempts = 0;
   #retry = 0;
+  #startsLeft = 0;
   #xterm = null;
   #fit = null;
   #closed = false;
@@ -73,7 +74,8 @@ export class Terminal {
     }
   }
 
-  start() {
+  start(tries = 2) {
+    this.#startsLeft = tries - 1;
     this.#prepare();
     this.#xterm.reset();
     this.#seq = 0;
@@ -197,7 +199,10 @@ export class Terminal {
     const token = session.current()?.token ?? "";
     const socket = new WebSocket(`${scheme}://${location.host}${sandboxPath(this.#id)}/exec/stream`, [PROTOCOL, token]);
     this.#socket = socket;
-    socket.addEventListener("open", () => socket.send(JSON.stringify(first)));
+    socket.addEventListener("open", () => {
+      this.#startsLeft = 0; // from here on it may have begun
+      socket.send(JSON.stringify(first));
+    });
     socket.addEventListener("message", event => {
       if (socket === this.#socket) {
         this.#message(JSON.parse(event.data));
@@ -272,6 +277,10 @@ export class Terminal {
     }
     if (this.#execId) {
       this.#lost(RETRY_MS[0]);
+      return;
+    }
+    if (this.#startsLeft > 0) {
+      this.#retry = setTimeout(() => this.start(this.#startsLeft), RETRY_MS[1]);
       return;
     }
     this.#ended("Not started"); // browsers do not tell why, but the server does

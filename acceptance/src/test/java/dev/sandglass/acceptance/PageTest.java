@@ -55,7 +55,7 @@ class PageTest {
 
     @Test
     void aPersonGoesThroughTheWholeLifeOfASandbox(Installation server) throws IOException {
-        page.navigate(server.url() + "/test");
+        Chromium.visit(page, () -> page.navigate(server.url() + "/test"), "#enter");
         Api program = signUpAndMakeAKey(server);
         String id = create();
         try {
@@ -78,6 +78,7 @@ class PageTest {
         } finally {
             removeAll(program);
         }
+        complaints.removeIf(Chromium::isOfTheNetwork);
         assertThat(complaints).as("of the browser's console").isEmpty();
     }
 
@@ -166,8 +167,7 @@ class PageTest {
     }
 
     private void reload() {
-        page.reload();
-        awaitConnected();
+        Chromium.visit(page, page::reload, ".workspace:visible .terminal-state[data-state=live]");
         awaitLine("42");
     }
 

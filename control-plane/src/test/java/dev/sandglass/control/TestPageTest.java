@@ -77,6 +77,7 @@ final class TestPageTest {
     @AfterEach
     void close() {
         context.close();
+        complaints.removeIf(Chromium::isOfTheNetwork);
         assertThat(complaints).as("of the browser's console").isEmpty();
     }
 
@@ -86,8 +87,12 @@ final class TestPageTest {
         complaints.removeIf(text -> text.startsWith(REFUSED + status));
     }
 
+    private void open(URI server) {
+        Chromium.visit(page, () -> page.navigate(server + "/test"), "#enter");
+    }
+
     private void enter(TestPlane.Person person) {
-        page.navigate(here + "/test");
+        open(here);
         page.getByLabel("E-mail").fill(person.email());
         page.getByLabel("Password").fill(TestPlane.password());
         page.locator("#enter").click();
@@ -100,7 +105,7 @@ final class TestPageTest {
 
     @Test
     void githubLetsSomebodyInAndBringsThemBack() {
-        page.navigate(here + "/test");
+        open(here);
         page.getByText("Continue with GitHub").click();
         page.locator("#desk").waitFor();
         assertThat(page.url()).isEqualTo(here + "/test");
@@ -117,9 +122,8 @@ final class TestPageTest {
     @Test
     void githubIsOfferedOnlyWhereItIsConfigured() {
         try (TestPlane without = TestPlane.start()) {
-            page.navigate(without.plane.url() + "/test");
+            open(without.plane.url());
             page.waitForResponse("**/v1/auth/oauth", page::reload);
-            page.locator("#enter").waitFor();
             assertThat(page.locator("#github").isVisible()).isFalse();
             assertThat(without.api().get("/v1/auth/oauth").json()).containsEntry("providers", List.of());
         }
@@ -129,7 +133,7 @@ final class TestPageTest {
     @Test
     void whatTheServerRefusesIsSaidWhereItWasAskedInTheServersWords() {
         TestPlane.Person person = test.signUp();
-        page.navigate(here + "/test");
+        open(here);
         page.getByLabel("E-mail").fill(person.email());
         page.getByLabel("Password").fill("not her password");
         page.locator("#enter").click();
@@ -200,8 +204,7 @@ final class TestPageTest {
     @ValueSource(ints = {1280, 768, 390})
     void thereIsNothingToScrollSidewaysAndEveryFieldHasItsName(int width) {
         page.setViewportSize(width, 844);
-        page.navigate(here + "/test");
-        page.locator("#enter").waitFor();
+        open(here);
         assertFits(width);
         picture("entrance-" + width);
         enter(test.signUp());

@@ -2,7 +2,10 @@ package dev.sandglass.control.testing;
 
 import com.microsoft.playwright.Browser;
 import com.microsoft.playwright.BrowserType.LaunchOptions;
+import com.microsoft.playwright.Locator;
+import com.microsoft.playwright.Page;
 import com.microsoft.playwright.Playwright;
+import com.microsoft.playwright.PlaywrightException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -38,6 +41,31 @@ public final class Chromium implements AutoCloseable {
             playwright.close();
             throw e;
         }
+    }
+
+    /**
+     * Goes somewhere until something is shown there. Chromium drops what it is loading when the machine's network changes,
+     * which it does whenever a sandbox comes or goes.
+     *
+     * @param shown selector
+     */
+    public static void visit(Page page, Runnable going, String shown) {
+        for (int left = 3; ; left--) {
+            try {
+                going.run();
+                page.locator(shown).waitFor(new Locator.WaitForOptions().setTimeout(left == 1 ? 30_000 : 10_000));
+                return;
+            } catch (PlaywrightException e) {
+                if (left == 1) {
+                    throw e;
+                }
+            }
+        }
+    }
+
+    /** Whether a message of the console is about that, and says nothing of the page. */
+    public static boolean isOfTheNetwork(String message) {
+        return message.contains("ERR_NETWORK_CHANGED");
     }
 
     @Override
