@@ -3,6 +3,9 @@ package dev.sandglass.control;
 import dev.sandglass.contract.Installation;
 import dev.sandglass.control.account.AttemptLimits;
 import dev.sandglass.control.database.DatabaseAddress;
+import dev.sandglass.control.http.HttpSettings;
+import dev.sandglass.control.http.RequestLimits;
+import dev.sandglass.control.http.TrustedProxies;
 import dev.sandglass.control.oauth.GithubSettings;
 import dev.sandglass.control.oauth.OauthConfiguration;
 import dev.sandglass.control.sandbox.TeamQuota;
@@ -38,8 +41,7 @@ import java.util.stream.Stream;
  * @param quota what one team may have
  * @param memoryOvercommit how often a host's memory may be promised, since clones share their template's pages
  * @param attempts limits of sign-up and log-in
- * @param idleTimeout after which a connection without traffic is closed; exec streams are pinged three times as often
- * @param connectionsMax HTTP connections at the same time
+ * @param http limits of the HTTP server
  * @param drain how long all is served yet while /readyz says that the server stops
  */
 public record ControlPlaneConfiguration(
@@ -56,8 +58,7 @@ public record ControlPlaneConfiguration(
         TeamQuota quota,
         double memoryOvercommit,
         AttemptLimits attempts,
-        Duration idleTimeout,
-        int connectionsMax,
+        HttpSettings http,
         Duration drain) {
 
     static final int JWT_SECRET_BYTES_MIN = 32;
@@ -79,16 +80,29 @@ public record ControlPlaneConfiguration(
             key("OAUTH_GITHUB_BASE_URL", "GitHub's own address (default https://github.com)"),
             key("OAUTH_GITHUB_API_URL", "that of GitHub's API (default https://api.github.com)"),
             key("OAUTH_REDIRECT_URL", "what serves the page after log-in (default CP_PUBLIC_URL)"),
-            key("SANDGLASS_TRUSTED_PROXIES", "addresses whose X-Forwarded-Proto is believed (default this machine's)"),
+            key(
+                    "SANDGLASS_TRUSTED_PROXIES",
+                    "addresses whose X-Forwarded headers are believed (default this machine's)"),
             key("SANDGLASS_REGISTRY_ADDR", "where host agents register (control plane of its own: API port + 1)"),
             key("SANDGLASS_ALLOWED_ORIGINS", "pages that may open exec streams, comma-separated origins"),
             key("SANDGLASS_TEAM_SANDBOXES_MAX", "sandboxes of one team (default 256)"),
+            key("SANDGLASS_TEAM_VCPUS_MAX", "vCPUs of a team's living sandboxes (default 1024)"),
             key("SANDGLASS_TEAM_MEMORY_MB_MAX", "memory of a team's living sandboxes in MiB (default 262144)"),
+            key("SANDGLASS_TEAM_STREAMS_MAX", "exec streams a team has open (default 256)"),
             key("SANDGLASS_MEMORY_OVERCOMMIT", "how often a host's memory may be promised, 1 to 100 (default 10)"),
             key("SANDGLASS_ATTEMPTS_PER_ADDRESS", "sign-ups and log-ins per minute and address (default 60)"),
             key("SANDGLASS_ATTEMPTS_PER_ACCOUNT", "sign-ups and log-ins per minute and account (default 10)"),
+            key(
+                    "SANDGLASS_OAUTH_STEPS_PER_ADDRESS",
+                    "log-ins through providers, two steps each, per minute (default 300)"),
+            key("SANDGLASS_REQUESTS_PER_CREDENTIAL", "requests per second with one key or log-in (default 10000)"),
+            key("SANDGLASS_REQUESTS_PER_TEAM", "requests per second of one team (default 20000)"),
+            key("SANDGLASS_REQUESTS_PER_ADDRESS", "requests per second without a valid credential (default 1000)"),
+            key("SANDGLASS_TEAM_REQUESTS_MAX", "requests of one team at the same time (default 1024)"),
+            key("SANDGLASS_HTTP_ARRIVAL_SECONDS", "within which headers and JSON must arrive (default 30)"),
             key("SANDGLASS_HTTP_IDLE_SECONDS", "idle connections are closed after (default 60)"),
             key("SANDGLASS_HTTP_CONNECTIONS_MAX", "HTTP connections at the same time (default 4096)"),
+            key("SANDGLASS_HTTP_CONNECTIONS_PER_ADDRESS", "of these from one address, not a proxy (default 512)"),
             key("SANDGLASS_DRAIN_SECONDS", "before a stop, time for a load balancer to see /readyz fail (default 0)"));
 
     public ControlPlaneConfiguration {
@@ -127,13 +141,15 @@ public record ControlPlaneConfiguration(
         Optional<InetSocketAddress> registry = reader.address("SANDGLASS_REGISTRY_ADDR");
         TeamQuota quota = new TeamQuota(
                 reader.number("SANDGLASS_TEAM_SANDBOXES_MAX", 1, 1_000_000, 256),
-                reader.number("SANDGLASS_TEAM_MEMORY_MB_MAX", 128, Integer.MAX_VALUE, 262_144));
+                reader.number("SANDGLASS_TEAM_VCPUS_MAX", 1, 1_000_000, 1024),
+                reader.number("SANDGLASS_TEAM_MEMORY_MB_MAX", 128, Integer.MAX_VALUE, 262_144),
+                reader.number("SANDGLASS_TEAM_STREAMS_MAX", 1, 1_000_000, 256));
         int overcommit = reader.number("SANDGLASS_MEMORY_OVERCOMMIT", 1, 100, 10);
         AttemptLimits attempts = new AttemptLimits(
                 reader.number("SANDGLASS_ATTEMPTS_PER_ADDRESS", 1, 1_000_000, 60),
-                reader.number("SANDGLASS_ATTEMPTS_PER_ACCOUNT", 1, 1_000_000, 10));
-        Duration idle = Duration.ofSeconds(reader.number("SANDGLASS_HTTP_IDLE_SECONDS", 1, 86_400, 60));
-        int connections = reader.number("SANDGLASS_HTTP_CONNECTIONS_MAX", 8, 1_000_000, 4096);
+                reader.number("SANDGLASS_ATTEMPTS_PER_ACCOUNT", 1, 1_000_000, 10),
+                reader.number("SANDGLASS_OAUTH_STEPS_PER_ADDRESS", 1, 1_000_000, 300));
+        HttpSettings http = reader.http();
         Duration drain = Duration.ofSeconds(reader.number("SANDGLASS_DRAIN_SECONDS", 0, 600, 0));
         reader.checkInstallation();
         reader.failOnProblems();
@@ -151,8 +167,7 @@ public record ControlPlaneConfiguration(
                 quota,
                 overcommit,
                 attempts,
-                idle,
-                connections,
+                http,
                 drain);
     }
 
@@ -202,9 +217,23 @@ public record ControlPlaneConfiguration(
             URI here = publicUrl.orElseGet(() -> URI.create("http://127.0.0.1:" + listen.getPort()));
             URI redirect = value("OAUTH_REDIRECT_URL", Reader::webAddress, "an address like https://app.example.org")
                     .orElse(here);
+            return new OauthConfiguration(here, redirect, github);
+        }
+
+        HttpSettings http() {
             Set<String> proxies = value("SANDGLASS_TRUSTED_PROXIES", Reader::addresses, "comma-separated IP addresses")
                     .orElse(addresses("127.0.0.1,::1"));
-            return new OauthConfiguration(here, redirect, github, proxies);
+            return new HttpSettings(
+                    Duration.ofSeconds(number("SANDGLASS_HTTP_IDLE_SECONDS", 1, 86_400, 60)),
+                    Duration.ofSeconds(number("SANDGLASS_HTTP_ARRIVAL_SECONDS", 1, 3600, 30)),
+                    number("SANDGLASS_HTTP_CONNECTIONS_MAX", 8, 1_000_000, 4096),
+                    number("SANDGLASS_HTTP_CONNECTIONS_PER_ADDRESS", 1, 1_000_000, 512),
+                    new TrustedProxies(proxies),
+                    new RequestLimits(
+                            number("SANDGLASS_REQUESTS_PER_CREDENTIAL", 1, 1_000_000_000, 10_000),
+                            number("SANDGLASS_REQUESTS_PER_TEAM", 1, 1_000_000_000, 20_000),
+                            number("SANDGLASS_REQUESTS_PER_ADDRESS", 1, 1_000_000_000, 1000),
+                            number("SANDGLASS_TEAM_REQUESTS_MAX", 1, 1_000_000, 1024)));
         }
 
         private Optional<GithubSettings> github() {

@@ -83,7 +83,9 @@ final class Wiring implements AutoCloseable {
                     telemetry));
             SnapshotFeature snapshots = SnapshotFeature.wire(database.jdbi(), answers, hosts, sandboxes);
             ExecSockets execSockets = own(new ExecSockets(
-                    sandboxes.sandboxes(), configuration.idleTimeout().dividedBy(3)));
+                    sandboxes.sandboxes(),
+                    configuration.http().idleTimeout().dividedBy(3),
+                    configuration.quota().streams()));
             ExecResource execs = new ExecResource(
                     sandboxes.sandboxes(),
                     new Origins(configuration.publicUrl(), configuration.allowedOrigins()),
@@ -123,8 +125,7 @@ final class Wiring implements AutoCloseable {
             progress.step("starting the API");
             server = own(WebServer.start(
                     configuration.listen(),
-                    configuration.idleTimeout(),
-                    configuration.connectionsMax(),
+                    configuration.http(),
                     routes,
                     new Authenticator(tokens::verify, apiKeys.keys()::find),
                     telemetry));

@@ -4,10 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandglass.control.database.DatabaseAddress;
+import dev.sandglass.control.http.HttpSettings;
+import dev.sandglass.control.http.RequestLimits;
+import dev.sandglass.control.http.TrustedProxies;
 import dev.sandglass.control.oauth.GithubSettings;
 import dev.sandglass.control.oauth.OauthConfiguration;
 import java.net.URI;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -62,11 +66,20 @@ final class ControlPlaneConfigurationTest {
                 Map.entry("SANDGLASS_ALLOWED_ORIGINS", "https://a.example, http://b.example:81/"),
                 Map.entry("SANDGLASS_TEAM_SANDBOXES_MAX", "3"),
                 Map.entry("SANDGLASS_TEAM_MEMORY_MB_MAX", "1024"),
+                Map.entry("SANDGLASS_TEAM_VCPUS_MAX", "5"),
+                Map.entry("SANDGLASS_TEAM_STREAMS_MAX", "6"),
                 Map.entry("SANDGLASS_MEMORY_OVERCOMMIT", "2"),
                 Map.entry("SANDGLASS_ATTEMPTS_PER_ADDRESS", "7"),
                 Map.entry("SANDGLASS_ATTEMPTS_PER_ACCOUNT", "8"),
                 Map.entry("SANDGLASS_HTTP_IDLE_SECONDS", "9"),
-                Map.entry("SANDGLASS_HTTP_CONNECTIONS_MAX", "10")));
+                Map.entry("SANDGLASS_HTTP_CONNECTIONS_MAX", "10"),
+                Map.entry("SANDGLASS_OAUTH_STEPS_PER_ADDRESS", "9"),
+                Map.entry("SANDGLASS_HTTP_ARRIVAL_SECONDS", "11"),
+                Map.entry("SANDGLASS_HTTP_CONNECTIONS_PER_ADDRESS", "12"),
+                Map.entry("SANDGLASS_REQUESTS_PER_CREDENTIAL", "13"),
+                Map.entry("SANDGLASS_REQUESTS_PER_TEAM", "14"),
+                Map.entry("SANDGLASS_REQUESTS_PER_ADDRESS", "15"),
+                Map.entry("SANDGLASS_TEAM_REQUESTS_MAX", "16")));
         assertThat(read.database())
                 .contains(new DatabaseAddress("jdbc:postgresql://db:5433/name?sslmode=require", "u", "p@w"));
         assertThat(read.listen().getPort()).isEqualTo(9000);
@@ -82,20 +95,28 @@ final class ControlPlaneConfigurationTest {
                                 "Ov23li",
                                 "hunter2",
                                 URI.create("https://github.example.org"),
-                                URI.create("https://github.example.org/api/v3"))),
-                        Set.of("10.0.0.1", "0:0:0:0:0:0:0:1")));
+                                URI.create("https://github.example.org/api/v3")))));
         assertThat(read.toString() + read.oauth()).doesNotContain("hunter2");
         assertThat(read.registry())
                 .hasValueSatisfying(address -> assertThat(address.getPort()).isEqualTo(9001));
         assertThat(read.installation().id()).isEqualTo("abcdefgh");
         assertThat(read.allowedOrigins()).containsExactlyInAnyOrder("https://a.example", "http://b.example:81");
         assertThat(read.quota().sandboxes()).isEqualTo(3);
+        assertThat(read.quota().vcpus()).isEqualTo(5);
+        assertThat(read.quota().streams()).isEqualTo(6);
         assertThat(read.quota().memoryMb()).isEqualTo(1024);
         assertThat(read.memoryOvercommit()).isEqualTo(2);
         assertThat(read.attempts().perAddress()).isEqualTo(7);
         assertThat(read.attempts().perAccount()).isEqualTo(8);
-        assertThat(read.idleTimeout()).hasSeconds(9);
-        assertThat(read.connectionsMax()).isEqualTo(10);
+        assertThat(read.attempts().externalPerAddress()).isEqualTo(9);
+        assertThat(read.http())
+                .isEqualTo(new HttpSettings(
+                        Duration.ofSeconds(9),
+                        Duration.ofSeconds(11),
+                        10,
+                        12,
+                        new TrustedProxies(Set.of("10.0.0.1", "0:0:0:0:0:0:0:1")),
+                        new RequestLimits(13, 14, 15, 16)));
     }
 
     @Test

@@ -42,12 +42,12 @@ final class AccountResource {
 
     private Reply signUp(HttpRequest request) throws IOException {
         Credentials sent = request.json(Credentials.class);
-        return Reply.created(session(accounts.signUp(sent.email(), sent.password(), request.remoteAddress())));
+        return Reply.created(session(accounts.signUp(sent.email(), sent.password(), request.network())));
     }
 
     private Reply logIn(HttpRequest request) throws IOException {
         Credentials sent = request.json(Credentials.class);
-        return Reply.ok(session(accounts.logIn(sent.email(), sent.password(), request.remoteAddress())));
+        return Reply.ok(session(accounts.logIn(sent.email(), sent.password(), request.network())));
     }
 
     private Session session(Caller.ByUser user) {

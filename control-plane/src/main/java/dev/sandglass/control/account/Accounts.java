@@ -36,10 +36,15 @@ public final class Accounts implements AutoCloseable {
         this.attempts = new Attempts(limits);
     }
 
-    Caller.ByUser signUp(@Nullable String email, @Nullable String password, String address) {
+    /** Counts a step of a log-in through a provider; throws RATE_LIMITED when it is one too many. */
+    public void countExternal(String network) {
+        attempts.countExternal(network);
+    }
+
+    Caller.ByUser signUp(@Nullable String email, @Nullable String password, String network) {
         String name = emailOf(email);
         String secret = passwordOf(password);
-        attempts.count(address, name);
+        attempts.count(network, name);
         ReentrantLock turn = turns.get(Math.floorMod(name.hashCode(), turns.size()));
         turn.lock();
         try {
@@ -67,14 +72,15 @@ public final class Accounts implements AutoCloseable {
                 ErrorCode.EMAIL_TAKEN, "There is an account with this e-mail already: log in instead.");
     }
 
-    Caller.ByUser logIn(@Nullable String email, @Nullable String password, String address) {
+    Caller.ByUser logIn(@Nullable String email, @Nullable String password, String network) {
         String name = Texts.require("email", email, 4096).strip().toLowerCase(Locale.ROOT);
         String secret = Texts.require("password", password, 65_536);
         if (name.isEmpty()) {
             throw invalid("The field 'email' is missing or empty.");
         }
-        attempts.count(address, name);
-        Optional<Account> account = name.length() <= EMAIL_LENGTH_MAX ? store.find(name) : Optional.empty();
+        boolean possible = name.length() <= EMAIL_LENGTH_MAX;
+        attempts.count(network, possible ? name : "an address nobody has"); // of bounded length, since it is kept
+        Optional<Account> account = possible ? store.find(name) : Optional.empty();
         boolean right = passwords.matches(
                 secret.length() <= Passwords.LENGTH_MAX ? secret : "", account.flatMap(Account::passwordHash));
         if (account.isEmpty() || !right) {

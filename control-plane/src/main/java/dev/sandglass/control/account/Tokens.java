@@ -19,10 +19,15 @@ import java.time.Instant;
 import java.util.Date;
 import java.util.Optional;
 import java.util.UUID;
+import org.jspecify.annotations.Nullable;
 
 /** Log-in tokens: JWT, HS256 and nothing else. */
 public final class Tokens {
     static final Duration LIFETIME = Duration.ofHours(6);
+
+    /** Of control planes that share a secret. */
+    private static final Duration CLOCKS_APART_MAX = Duration.ofMinutes(1);
+
     private static final String ISSUER = "sandglass";
 
     private final byte[] secret;
@@ -66,10 +71,7 @@ public final class Tokens {
                 return Optional.empty();
             }
             JWTClaimsSet claims = token.getJWTClaimsSet();
-            Date expires = claims.getExpirationTime();
-            if (expires == null
-                    || !clock.instant().isBefore(expires.toInstant())
-                    || !ISSUER.equals(claims.getIssuer())) {
+            if (!isInForce(claims) || !ISSUER.equals(claims.getIssuer())) {
                 return Optional.empty();
             }
             return Optional.of(new Caller.ByUser(
@@ -83,5 +85,18 @@ public final class Tokens {
                 | NullPointerException e) {
             return Optional.empty(); // whatever it is, it is not one of ours
         }
+    }
+
+    private boolean isInForce(JWTClaimsSet claims) {
+        Instant now = clock.instant();
+        Date expires = claims.getExpirationTime();
+        return expires != null
+                && now.isBefore(expires.toInstant())
+                && hasCome(claims.getNotBeforeTime(), now)
+                && hasCome(claims.getIssueTime(), now);
+    }
+
+    private static boolean hasCome(@Nullable Date time, Instant now) {
+        return time == null || !now.plus(CLOCKS_APART_MAX).isBefore(time.toInstant());
     }
 }

@@ -186,6 +186,6 @@ public final class ExecResource {
         if (!request.asksForWebSocket()) {
             throw invalid("This path speaks WebSocket: send Upgrade: websocket.");
         }
-        return new Reply.WebSocket(sockets.open(sandbox));
+        return new Reply.WebSocket(sockets.open(request.team(), sandbox));
     }
 }

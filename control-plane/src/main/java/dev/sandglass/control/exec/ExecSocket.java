@@ -23,6 +23,7 @@ import dev.sandglass.control.http.Json;
 import dev.sandglass.control.http.Texts;
 import dev.sandglass.control.observe.RequestContext;
 import dev.sandglass.control.sandbox.Sandboxes;
+import io.github.bucket4j.Bucket;
 import io.grpc.StatusException;
 import io.grpc.stub.BlockingClientCall;
 import java.nio.ByteBuffer;
@@ -35,6 +36,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BiConsumer;
@@ -71,6 +73,15 @@ public final class ExecSocket implements Session.Listener {
     private static final int PINGS_UNANSWERED_MAX = 3;
     /** For the last of the output to be read and the close to be answered. */
     private static final Duration CLOSING_MAX = Duration.ofMinutes(10);
+
+    /** Pings of ours until the first message has come. */
+    private static final int SILENT_PINGS_MAX = 3;
+
+    /** Beyond, messages are read more slowly; more than anybody types, and in large ones it is no bound at all. */
+    private static final int MESSAGES_PER_SECOND_MAX = 2000;
+
+    /** Pings and pongs, which are answered and read ahead of everything else. */
+    private static final int CONTROL_FRAMES_PER_SECOND_MAX = 100;
 
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
     private static final int TIMEOUT_SEC_MAX = 30 * 24 * 3600;
@@ -126,12 +137,22 @@ public final class ExecSocket implements Session.Listener {
     private volatile String execId = "";
     private volatile int pingsUnanswered;
     private volatile boolean sending;
+    private int silentPings; // of the pinging thread
+    private final AtomicBoolean stopping = new AtomicBoolean();
+    private final Bucket messages = bucket(MESSAGES_PER_SECOND_MAX);
+    private final Bucket controlFrames = bucket(CONTROL_FRAMES_PER_SECOND_MAX);
 
     ExecSocket(
             Sandboxes.Running sandbox, Consumer<ExecSocket> onOpen, BiConsumer<ExecSocket, Sandboxes.Running> onEnd) {
         this.sandbox = sandbox;
         this.onOpen = onOpen;
         this.onEnd = onEnd;
+    }
+
+    private static Bucket bucket(int perSecond) {
+        return Bucket.builder()
+                .addLimit(limit -> limit.capacity(perSecond).refillGreedy(perSecond, Duration.ofSeconds(1)))
+                .build();
     }
 
     SandboxId sandbox() {
@@ -153,7 +174,9 @@ public final class ExecSocket implements Session.Listener {
     public void onWebSocketText(String message) {
         pingsUnanswered = 0;
         if (isStopOfRunning(message)) {
-            Thread.ofVirtual().name("exec-stop-" + sandbox.id()).start(request.around(this::stopAhead));
+            if (stopping.compareAndSet(false, true)) { // the rest of a flood has nothing to add
+                Thread.ofVirtual().name("exec-stop-" + sandbox.id()).start(request.around(this::stopAhead));
+            }
             demand();
             return;
         }
@@ -192,13 +215,39 @@ public final class ExecSocket implements Session.Listener {
     @Override
     public void onWebSocketBinary(ByteBuffer payload, Callback callback) {
         callback.succeed();
-        end(POLICY, "text messages only");
+        refuse("text messages only");
+    }
+
+    /** The next frame is asked for when the answer is on its way. */
+    @Override
+    public void onWebSocketPing(ByteBuffer payload) {
+        Session current = session;
+        if (current != null && mayControl()) {
+            ByteBuffer answer =
+                    ByteBuffer.allocate(payload.remaining()).put(payload).flip();
+            current.sendPong(answer, Callback.from(this::demand, failure -> leave()));
+        }
     }
 
     @Override
     public void onWebSocketPong(ByteBuffer payload) {
         pingsUnanswered = 0;
-        demand();
+        if (mayControl()) {
+            demand();
+        }
+    }
+
+    private boolean mayControl() {
+        boolean may = controlFrames.tryConsume(1);
+        if (!may) {
+            refuse("too many pings and pongs");
+        }
+        return may;
+    }
+
+    /** Ends it for what the client did. */
+    void refuse(String reason) {
+        end(POLICY, reason);
     }
 
     @Override
@@ -226,6 +275,10 @@ public final class ExecSocket implements Session.Listener {
     void ping() {
         Session current = session;
         if (current == null) {
+            return;
+        }
+        if (call == null && ++silentPings > SILENT_PINGS_MAX) {
+            refuse("no start or attach came");
             return;
         }
         if (sending || isInputFull()) {
@@ -291,6 +344,7 @@ public final class ExecSocket implements Session.Listener {
     private void carryInput() {
         try {
             for (Optional<String> text = next(); text.isPresent(); text = next()) {
+                messages.asBlocking().consume(1);
                 Received message = parse(text.get());
                 BlockingClientCall<ExecStreamRequest, ExecStreamResponse> current = call;
                 if (current == null) {
@@ -307,6 +361,10 @@ public final class ExecSocket implements Session.Listener {
         } catch (StatusException e) {
             log.trace("the output thread tells why", e);
         } catch (RuntimeException e) {
+            if (hasEnded()) {
+                log.trace("the stream was ended while this was on its way", e);
+                return;
+            }
             log.error("unexpected failure in an exec stream", e);
             fail(new PlatformException(ErrorCode.INTERNAL_ERROR, "Something went wrong here."));
         }
@@ -447,6 +505,8 @@ public final class ExecSocket implements Session.Listener {
             if (e.code() != ErrorCode.NOT_FOUND) { // it has just ended: the exit is under way
                 fail(e);
             }
+        } finally {
+            stopping.set(false);
         }
     }
 

@@ -1,5 +1,8 @@
 package dev.sandglass.control.exec;
 
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.Id.TeamId;
+import dev.sandglass.contract.PlatformException;
 import dev.sandglass.control.sandbox.Sandboxes;
 import java.time.Duration;
 import java.util.Set;
@@ -15,13 +18,19 @@ public final class ExecSockets implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ExecSockets.class);
 
     private final Sandboxes sandboxes;
+    private final int perTeamMax;
     private final Set<ExecSocket> open = ConcurrentHashMap.newKeySet();
+    private final ConcurrentHashMap<TeamId, Integer> counts = new ConcurrentHashMap<>();
     private final ScheduledExecutorService pinger = Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("exec-ping").factory());
 
-    /** @param pingEvery three of them without an answer, and a reader is taken for gone */
-    public ExecSockets(Sandboxes sandboxes, Duration pingEvery) {
+    /**
+     * @param pingEvery three of them without an answer, and a reader is taken for gone
+     * @param perTeamMax streams that a team may have open here
+     */
+    public ExecSockets(Sandboxes sandboxes, Duration pingEvery, int perTeamMax) {
         this.sandboxes = sandboxes;
+        this.perTeamMax = perTeamMax;
         long period = pingEvery.toMillis();
         var _ = pinger.scheduleWithFixedDelay(this::ping, period, period, TimeUnit.MILLISECONDS);
     }
@@ -31,13 +40,26 @@ public final class ExecSockets implements AutoCloseable {
         return open.size();
     }
 
-    ExecSocket open(Sandboxes.Running sandbox) {
-        return new ExecSocket(sandbox, open::add, this::ended);
+    /** Throws QUOTA_EXCEEDED when the team has as many as it may have. */
+    ExecSocket open(TeamId team, Sandboxes.Running sandbox) {
+        if (counts.getOrDefault(team, 0) >= perTeamMax) {
+            throw new PlatformException(
+                    ErrorCode.QUOTA_EXCEEDED,
+                    "The team has " + perTeamMax + " exec streams open, the most it may have: close some.");
+        }
+        return new ExecSocket(sandbox, socket -> opened(team, socket), (socket, its) -> {
+            if (open.remove(socket)) {
+                counts.computeIfPresent(team, (id, count) -> count == 1 ? null : count - 1);
+                sandboxes.used(its.id());
+            }
+        });
     }
 
-    private void ended(ExecSocket socket, Sandboxes.Running sandbox) {
-        if (open.remove(socket)) {
-            sandboxes.used(sandbox.id());
+    /** Only now, when it can no longer fail to open, it counts. */
+    private void opened(TeamId team, ExecSocket socket) {
+        open.add(socket);
+        if (counts.merge(team, 1, Integer::sum) > perTeamMax) {
+            socket.refuse("the team has too many exec streams open");
         }
     }
 

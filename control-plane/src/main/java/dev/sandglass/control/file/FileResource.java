@@ -12,6 +12,7 @@ import dev.sandglass.control.file.GuestFiles.Upload;
 import dev.sandglass.control.http.Access;
 import dev.sandglass.control.http.ErrorEnvelope;
 import dev.sandglass.control.http.HttpRequest;
+import dev.sandglass.control.http.Refusal;
 import dev.sandglass.control.http.Reply;
 import dev.sandglass.control.http.Route;
 import dev.sandglass.control.sandbox.Sandboxes;
@@ -28,12 +29,19 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.Semaphore;
 import org.jspecify.annotations.Nullable;
 
 /** /v1/sandboxes/{id}/files. */
 public final class FileResource {
     private static final String BASE = "/v1/sandboxes/{id}/files";
     private static final long SMALL_UPLOAD_BYTES_MAX = 100L << 20;
+    private static final long SMALL_UPLOAD_BODY_BYTES_MAX =
+            SMALL_UPLOAD_BYTES_MAX + (1 << 20); // with what is around it
+
+    /** Small uploads at once: each may take its limit of this machine's disk. */
+    private static final int SPOOLING_MAX = 64;
+
     private static final int PARTS_MAX = 1000;
     private static final int PATH_PART_BYTES_MAX = 4096;
     private static final Duration CALL_LIMIT = Duration.ofSeconds(60); // a large directory on a slow disk
@@ -58,6 +66,7 @@ public final class FileResource {
 
     private final Sandboxes sandboxes;
     private final Path spoolDirectory;
+    private final Semaphore spooling = new Semaphore(SPOOLING_MAX);
 
     /** Small uploads wait in {@code spoolDirectory}, which is made when it is needed. */
     public FileResource(Sandboxes sandboxes, Path spoolDirectory) {
@@ -92,10 +101,24 @@ public final class FileResource {
 
     private Reply write(HttpRequest request) throws IOException {
         Sandboxes.Running sandbox = sandbox(request);
-        if (request.contentLength() > SMALL_UPLOAD_BYTES_MAX + (1 << 20)) {
+        if (request.contentLength() > SMALL_UPLOAD_BODY_BYTES_MAX) {
             throw tooLarge();
         }
-        Multipart body = Multipart.of(request.contentType(), request.body());
+        Multipart body = Multipart.of(request.contentType(), request.body(SMALL_UPLOAD_BODY_BYTES_MAX));
+        if (!spooling.tryAcquire()) {
+            throw Refusal.rateLimited(
+                    "Too many uploads at once: try again shortly, or use PUT …/files/stream.", Duration.ofSeconds(2));
+        }
+        try {
+            write(sandbox, body);
+        } finally {
+            spooling.release();
+        }
+        sandboxes.used(sandbox.id());
+        return Reply.noContent();
+    }
+
+    private void write(Sandboxes.Running sandbox, Multipart body) throws IOException {
         Optional<String> path = Optional.empty();
         List<Spooled> files = new ArrayList<>();
         try {
@@ -121,8 +144,6 @@ public final class FileResource {
                 Files.deleteIfExists(spooled.file());
             }
         }
-        sandboxes.used(sandbox.id());
-        return Reply.noContent();
     }
 
     private static String onlyPath(Optional<String> before, Multipart.Part part) throws IOException {

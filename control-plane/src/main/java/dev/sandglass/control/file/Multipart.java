@@ -22,7 +22,7 @@ final class Multipart {
     private static final int BUFFER_BYTES = 128 << 10;
     private static final int HEADER_BYTES_MAX = 8 << 10;
     private static final Pattern PARAMETER =
-            Pattern.compile(";\\s*([A-Za-z*]+)=(?:\"((?:[^\"\\\\]|\\\\.)*)\"|([^;\\s]*))");
+            Pattern.compile(";\\s*([A-Za-z*]+)=(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|([^;\\s]*))");
 
     /** A part; its content must be read before the next part is asked for, what is left of it is skipped. */
     record Part(String name, Optional<String> fileName, InputStream content) {}

@@ -33,8 +33,12 @@ public record ErrorEnvelope(Content error) {
         return new Reply.Json(failure.code().httpStatus(), of(failure.code(), failure.reason()), headers);
     }
 
-    /** The code for a status the server itself came to before any route was asked. */
-    static ErrorCode codeOf(int status) {
+    /** What the server itself came to, before any route was asked or while a body was read. */
+    static PlatformException ofStatus(int status) {
+        return new PlatformException(codeOf(status), messageOf(status));
+    }
+
+    private static ErrorCode codeOf(int status) {
         return switch (status) {
             case 401 -> ErrorCode.UNAUTHORIZED;
             case 403 -> ErrorCode.FORBIDDEN;
@@ -43,17 +47,19 @@ public record ErrorEnvelope(Content error) {
             case 413, 414, 431 -> ErrorCode.TOO_LARGE;
             case 415 -> ErrorCode.UNSUPPORTED_MEDIA_TYPE;
             case 503 -> ErrorCode.HOST_UNAVAILABLE;
+            case 501, 505 -> ErrorCode.INVALID_REQUEST; // a coding or a version of HTTP that nobody needs
             default -> status < 500 ? ErrorCode.INVALID_REQUEST : ErrorCode.INTERNAL_ERROR;
         };
     }
 
     /** What a person should know about such a status. */
-    static String messageOf(int status) {
+    private static String messageOf(int status) {
         return switch (status) {
             case 408 -> "The request did not arrive in time.";
             case 413 -> "The request is too large.";
             case 414 -> "The address is too long.";
             case 431 -> "The headers are too large.";
+            case 501, 505 -> "This part of HTTP is not spoken here: send HTTP/1.1, with the body as it is or chunked.";
             case 503 -> "The server is stopping: try again in a few seconds.";
             default -> status < 500 ? "The request is not valid HTTP." : UNEXPECTED;
         };

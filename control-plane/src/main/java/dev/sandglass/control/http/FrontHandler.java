@@ -12,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Pattern;
+import org.eclipse.jetty.http.HttpException;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.io.Content;
 import org.eclipse.jetty.io.EofException;
@@ -44,18 +45,31 @@ final class FrontHandler extends Handler.Abstract {
     private final Authenticator authenticator;
     private final ServerWebSocketContainer webSockets;
     private final Telemetry telemetry;
+    private final HttpSettings settings;
+    private final Connections connections;
+    private final Throttle throttle;
 
-    FrontHandler(Router router, Authenticator authenticator, ServerWebSocketContainer webSockets, Telemetry telemetry) {
+    FrontHandler(
+            Router router,
+            Authenticator authenticator,
+            ServerWebSocketContainer webSockets,
+            Telemetry telemetry,
+            HttpSettings settings,
+            Connections connections) {
         this.router = router;
         this.authenticator = authenticator;
         this.webSockets = webSockets;
         this.telemetry = telemetry;
+        this.settings = settings;
+        this.connections = connections;
+        this.throttle = new Throttle(settings.requests());
     }
 
     @Override
     public boolean handle(Request jettyRequest, Response response, Callback callback) {
         long began = System.nanoTime();
-        HttpRequest request = new HttpRequest(jettyRequest, RequestIds.of(jettyRequest));
+        connections.begun(jettyRequest);
+        HttpRequest request = new HttpRequest(jettyRequest, RequestIds.of(jettyRequest), settings);
         response.getHeaders().put(RequestIds.HEADER, request.id());
         MDC.put("request", request.id());
         Outcome outcome = new Outcome();
@@ -100,6 +114,7 @@ final class FrontHandler extends Handler.Abstract {
     private static final class Outcome {
         private String route = "none";
         private int status;
+        private Throttle.Turn turn = () -> {}; // until everything has been sent
     }
 
     private void respond(HttpRequest request, Response response, Callback callback, Outcome outcome) {
@@ -109,21 +124,51 @@ final class FrontHandler extends Handler.Abstract {
             write(request, response, reply, callback);
         } catch (Throwable failure) {
             outcome.status = onFailedWrite(request, response, callback, failure);
+        } finally {
+            outcome.turn.close();
         }
     }
 
     private Reply answer(HttpRequest request, Outcome outcome) {
         try {
-            Router.Match match = router.require(request.method(), Request.getPathInContext(request.jetty()));
-            outcome.route = match.route().path();
-            request.matched(match.parameters());
-            Access access = match.route().access();
-            if (access != Access.OPEN) {
-                request.authenticated(authenticator.require(access, request));
-            }
-            return match.route().endpoint().answer(request);
+            Route route = admit(request, outcome);
+            return route.endpoint().answer(request);
         } catch (Throwable failure) {
             return errorReply(failure);
+        }
+    }
+
+    /** Finds the route and who asks for it, and counts the request; what is nobody's counts for its address. */
+    private Route admit(HttpRequest request, Outcome outcome) {
+        Optional<Caller> caller;
+        Route route;
+        try {
+            requirePlainPath(request);
+            Router.Match match = router.require(request.method(), Request.getPathInContext(request.jetty()));
+            route = match.route();
+            outcome.route = route.path();
+            request.matched(match.parameters());
+            caller = route.access() == Access.OPEN
+                    ? Optional.empty()
+                    : Optional.of(authenticator.require(route.access(), request));
+        } catch (PlatformException | Refusal refused) {
+            throttle.countAnonymous(request.network());
+            throw refused;
+        }
+        if (caller.isEmpty()) {
+            throttle.countAnonymous(request.network());
+        } else {
+            outcome.turn = throttle.begin(caller.get());
+            request.authenticated(caller.get());
+        }
+        return route;
+    }
+
+    /** Parameters after a semicolon would be taken away unseen, and one path be two for us and for a proxy. */
+    private static void requirePlainPath(HttpRequest request) {
+        String path = request.jetty().getHttpURI().getPath();
+        if (path != null && path.indexOf(';') >= 0) {
+            throw new PlatformException(ErrorCode.NOT_FOUND, "There is nothing at this path; see /openapi.yaml.");
         }
     }
 
@@ -134,6 +179,7 @@ final class FrontHandler extends Handler.Abstract {
                 yield ErrorEnvelope.reply(expected, Map.of());
             }
             case Refusal refusal -> ErrorEnvelope.reply(refusal.failure(), refusal.headers());
+            case HttpException bad -> ErrorEnvelope.reply(ErrorEnvelope.ofStatus(bad.getCode()), Map.of());
             case EofException gone -> connectionLost();
             case IOException broken -> {
                 log.debug("the request could not be read", broken);
@@ -189,7 +235,7 @@ final class FrontHandler extends Handler.Abstract {
             response.getHeaders().put(HttpHeader.CONNECTION, "close");
         }
         Content.Sink.write(response, true, ByteBuffer.wrap(body));
-        if (unread) {
+        if (unread && !request.isBodyLate()) {
             drain(request);
         }
         callback.succeeded();
@@ -206,7 +252,7 @@ final class FrontHandler extends Handler.Abstract {
 
     private static void drain(HttpRequest request) {
         try {
-            InputStream rest = request.body();
+            InputStream rest = request.restOfBody();
             byte[] buffer = new byte[1 << 14];
             long deadline = System.nanoTime() + 2_000_000_000L;
             long read = 0;

@@ -5,6 +5,7 @@ import dev.sandglass.contract.Id.TeamId;
 import dev.sandglass.contract.PlatformException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.util.LinkedHashMap;
@@ -23,15 +24,21 @@ public final class HttpRequest {
     static final String WEBSOCKET_PROTOCOL = "sandglass.v1";
     static final int JSON_BYTES_MAX = 1 << 20;
 
+    /** Of an upload that takes longer than headers may. */
+    private static final int UPLOAD_BYTES_PER_SECOND_MIN = 1024;
+
     private final Request request;
     private final String id;
+    private final HttpSettings settings;
     private Map<String, String> parameters = Map.of();
     private @Nullable Fields query;
     private @Nullable Caller caller;
+    private @Nullable ArrivingBody body;
 
-    HttpRequest(Request request, String id) {
+    HttpRequest(Request request, String id, HttpSettings settings) {
         this.request = request;
         this.id = id;
+        this.settings = settings;
     }
 
     void matched(Map<String, String> pathParameters) {
@@ -146,9 +153,32 @@ public final class HttpRequest {
         return request.getLength();
     }
 
-    /** Blocks while the caller is slow; a connection that breaks is an IOException, never an end. */
+    /** Blocks while the caller is slow, within bounds; a connection that breaks is an IOException, never an end. */
     public InputStream body() {
+        return body(Long.MAX_VALUE);
+    }
+
+    /** As the other; a body that is longer than {@code bytesMax} is TOO_LARGE when so much of it has been read. */
+    public InputStream body(long bytesMax) {
+        return arriving(UPLOAD_BYTES_PER_SECOND_MIN, bytesMax);
+    }
+
+    private InputStream arriving(int bytesPerSecondMin, long bytesMax) {
+        if (body == null) {
+            body = new ArrivingBody(
+                    Request.asInputStream(request), settings.arrivalTimeout(), bytesPerSecondMin, bytesMax);
+        }
+        return body;
+    }
+
+    /** What is left of the body when the answer has been given: nothing holds for it any more. */
+    InputStream restOfBody() {
         return Request.asInputStream(request);
+    }
+
+    /** The body has been waited for as long as it is. */
+    boolean isBodyLate() {
+        return body != null && body.isLate();
     }
 
     /** The body as JSON. */
@@ -167,7 +197,7 @@ public final class HttpRequest {
         if (contentLength() > JSON_BYTES_MAX) {
             throw Json.tooLarge(JSON_BYTES_MAX);
         }
-        return Json.readBody(body(), JSON_BYTES_MAX);
+        return Json.readBody(arriving(0, Long.MAX_VALUE), JSON_BYTES_MAX);
     }
 
     private static void requireJson(String contentType) {
@@ -183,17 +213,33 @@ public final class HttpRequest {
         }
     }
 
-    /** Of the connection; what a proxy says in a header is not believed. */
-    public String remoteAddress() {
-        SocketAddress remote = request.getConnectionMetaData().getRemoteSocketAddress();
-        return remote instanceof InetSocketAddress inet && inet.getAddress() != null
-                ? inet.getAddress().getHostAddress()
-                : "unknown";
+    /** Where it came from, by the word of trusted proxies. */
+    String remoteAddress() {
+        return origin().map(InetAddress::getHostAddress).orElse("unknown");
     }
 
-    /** Whether it came to this server itself by TLS; what a proxy says is not considered. */
+    /** Whom to count it with: where it came from; of IPv6 the network. */
+    public String network() {
+        return origin().map(TrustedProxies::network).orElse("unknown");
+    }
+
+    private Optional<InetAddress> origin() {
+        return peer().map(peer -> settings.proxies().origin(peer, headers("X-Forwarded-For")));
+    }
+
+    private Optional<InetAddress> peer() {
+        SocketAddress remote = request.getConnectionMetaData().getRemoteSocketAddress();
+        return remote instanceof InetSocketAddress inet ? Optional.ofNullable(inet.getAddress()) : Optional.empty();
+    }
+
+    /** Whether it came by TLS, to this server itself or to a trusted proxy that says so. */
     public boolean isSecure() {
-        return request.isSecure();
+        return request.isSecure()
+                || (peer().filter(settings.proxies()::contains).isPresent()
+                        && header("X-Forwarded-Proto")
+                                .map(schemes -> schemes.split(",", 2)[0].strip())
+                                .filter(scheme -> scheme.equalsIgnoreCase("https"))
+                                .isPresent());
     }
 
     /** The port that the request came to. */
@@ -203,10 +249,7 @@ public final class HttpRequest {
 
     /** Whether it came from this machine itself, and not through a proxy on it. */
     public boolean fromThisMachine() {
-        SocketAddress remote = request.getConnectionMetaData().getRemoteSocketAddress();
-        return remote instanceof InetSocketAddress inet
-                && inet.getAddress() != null
-                && inet.getAddress().isLoopbackAddress()
+        return peer().filter(InetAddress::isLoopbackAddress).isPresent()
                 && !request.getHeaders().contains("X-Forwarded-For")
                 && !request.getHeaders().contains(HttpHeader.FORWARDED);
     }

@@ -76,7 +76,7 @@ public final class Json {
         return bytes;
     }
 
-    static PlatformException tooLarge(int bytesMax) {
+    static PlatformException tooLarge(long bytesMax) {
         return new PlatformException(
                 ErrorCode.TOO_LARGE, "The body is larger than " + bytesMax + " bytes, the most this path takes.");
     }

@@ -70,6 +70,9 @@ final class Router {
     }
 
     private static List<String> segments(String path) {
+        if (!path.startsWith("/")) {
+            return List.of(path); // OPTIONS * and CONNECT: no route's
+        }
         String trimmed = path.endsWith("/") && path.length() > 1 ? path.substring(0, path.length() - 1) : path;
         return List.of(trimmed.substring(1).split("/", -1));
     }

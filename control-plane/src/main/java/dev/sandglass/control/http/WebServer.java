@@ -1,5 +1,6 @@
 package dev.sandglass.control.http;
 
+import dev.sandglass.contract.PlatformException;
 import dev.sandglass.control.observe.Telemetry;
 import java.net.BindException;
 import java.net.InetSocketAddress;
@@ -29,6 +30,9 @@ public final class WebServer implements AutoCloseable {
     private static final int PLATFORM_THREADS_MAX = 32;
     private static final int HEADER_BYTES_MAX = 16 << 10;
 
+    /** A link to the next page holds what the query held, encoded, which makes three bytes of one. */
+    private static final int RESPONSE_HEADER_BYTES_MAX = 4 * HEADER_BYTES_MAX;
+
     /** For requests that run when the server is to stop: enough for a create, a pause, and most commands. */
     private static final Duration GRACE = Duration.ofSeconds(30);
 
@@ -39,23 +43,24 @@ public final class WebServer implements AutoCloseable {
 
     private final Server server;
     private final ServerConnector connector;
+    private final Connections connections;
     private final GracefulHandler underWay;
 
-    private WebServer(Server server, ServerConnector connector, GracefulHandler underWay) {
+    private WebServer(Server server, ServerConnector connector, Connections connections, GracefulHandler underWay) {
         this.server = server;
         this.connector = connector;
+        this.connections = connections;
         this.underWay = underWay;
     }
 
     /**
      * Starts serving.
      *
-     * @param connectionsMax beyond which no connection is accepted until one ends
+     * @throws IllegalStateException when it cannot listen there; the message names the remedy
      */
     public static WebServer start(
             InetSocketAddress listen,
-            Duration idleTimeout,
-            int connectionsMax,
+            HttpSettings settings,
             List<Route> routes,
             Authenticator authenticator,
             Telemetry telemetry) {
@@ -64,15 +69,18 @@ public final class WebServer implements AutoCloseable {
         threads.setVirtualThreadsExecutor(Executors.newThreadPerTaskExecutor(
                 Thread.ofVirtual().name("request-", 0).factory()));
         Server server = new Server(threads);
-        ServerConnector connector = connector(server, listen, idleTimeout);
+        Connections connections = new Connections(settings);
+        ServerConnector connector = connector(server, listen, settings.idleTimeout());
+        connector.addBean(connections);
         server.addConnector(connector);
-        server.addBean(new NetworkConnectionLimit(connectionsMax, server));
+        server.addBean(new NetworkConnectionLimit(settings.connectionsMax(), server));
         ServerWebSocketContainer webSockets = ServerWebSocketContainer.ensure(server);
         webSockets.setMaxTextMessageSize(WEBSOCKET_MESSAGE_MAX);
         webSockets.setMaxFrameSize(WEBSOCKET_MESSAGE_MAX);
         webSockets.setMaxOutgoingFrames(WEBSOCKET_FRAMES_MAX);
-        webSockets.setIdleTimeout(idleTimeout.multipliedBy(2)); // pings come more often
-        FrontHandler front = new FrontHandler(new Router(routes), authenticator, webSockets, telemetry);
+        webSockets.setIdleTimeout(settings.idleTimeout().multipliedBy(2)); // pings come more often
+        FrontHandler front =
+                new FrontHandler(new Router(routes), authenticator, webSockets, telemetry, settings, connections);
         GracefulHandler underWay = new GracefulHandler(front);
         server.setHandler(underWay);
         server.setErrorHandler(new Errors());
@@ -80,16 +88,18 @@ public final class WebServer implements AutoCloseable {
         try {
             server.start();
         } catch (Exception e) {
+            connections.close();
             stop(server);
             throw startFailure(listen, e);
         }
-        return new WebServer(server, connector, underWay);
+        return new WebServer(server, connector, connections, underWay);
     }
 
     private static ServerConnector connector(Server server, InetSocketAddress listen, Duration idleTimeout) {
         HttpConfiguration http = new HttpConfiguration();
         http.setSendServerVersion(false);
         http.setRequestHeaderSize(HEADER_BYTES_MAX);
+        http.setMaxResponseHeaderSize(RESPONSE_HEADER_BYTES_MAX);
         http.setIdleTimeout(-1); // the connector's holds
         ServerConnector connector = new ServerConnector(server, 1, 1, new HttpConnectionFactory(http));
         connector.setHost(listen.getHostString());
@@ -129,6 +139,7 @@ public final class WebServer implements AutoCloseable {
 
     @Override
     public void close() {
+        connections.close();
         stop(server);
     }
 
@@ -157,7 +168,8 @@ public final class WebServer implements AutoCloseable {
         }
 
         private static byte[] body(int status) {
-            return Json.write(ErrorEnvelope.of(ErrorEnvelope.codeOf(status), ErrorEnvelope.messageOf(status)));
+            PlatformException failure = ErrorEnvelope.ofStatus(status);
+            return Json.write(ErrorEnvelope.of(failure.code(), failure.reason()));
         }
     }
 }

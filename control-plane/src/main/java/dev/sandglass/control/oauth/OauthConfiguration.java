@@ -2,7 +2,6 @@ package dev.sandglass.control.oauth;
 
 import java.net.URI;
 import java.util.Optional;
-import java.util.Set;
 
 /**
  * What log-in through providers is told at the start. Addresses have no slash at their end.
@@ -10,14 +9,8 @@ import java.util.Set;
  * @param publicUrl where browsers reach the API
  * @param redirectUrl what serves the page after log-in: the API itself or a site of its own
  * @param github empty: no log-in with GitHub
- * @param trustedProxies addresses whose X-Forwarded-Proto is believed
  */
-public record OauthConfiguration(
-        URI publicUrl, URI redirectUrl, Optional<GithubSettings> github, Set<String> trustedProxies) {
-    public OauthConfiguration {
-        trustedProxies = Set.copyOf(trustedProxies);
-    }
-
+public record OauthConfiguration(URI publicUrl, URI redirectUrl, Optional<GithubSettings> github) {
     /** Where a provider sends browsers back to. */
     URI callbackUrl(String provider) {
         return URI.create(publicUrl + "/v1/auth/oauth/" + provider + "/callback");

@@ -25,6 +25,11 @@ final class OauthLogin {
         this.accounts = accounts;
     }
 
+    /** Throws RATE_LIMITED when this is one step too many from there. */
+    void count(String network) {
+        accounts.countExternal(network);
+    }
+
     Outcome finish(Provider provider, String code, String verifier) {
         Identity identity;
         try {

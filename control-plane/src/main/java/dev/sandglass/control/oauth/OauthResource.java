@@ -8,10 +8,8 @@ import dev.sandglass.control.http.Caller;
 import dev.sandglass.control.http.HttpRequest;
 import dev.sandglass.control.http.Reply;
 import dev.sandglass.control.http.Route;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
@@ -60,15 +58,17 @@ final class OauthResource {
 
     private Reply begin(HttpRequest request) {
         Provider provider = require(request);
+        login.count(request.network());
         LoginStates.Begun begun = states.begin(provider.name());
         return redirect(
                 provider.authorizeUrl(begun.state(), begun.challenge()).toString(),
                 cookie(request, begun.cookie(), LoginStates.LIFETIME.toSeconds()));
     }
 
-    /** Whatever happens, the browser goes on to the page, and the cookie has served. */
+    /** Whatever comes of it, the browser goes on to the page, and the cookie has served. */
     private Reply callback(HttpRequest request) {
         Provider provider = require(request);
+        login.count(request.network());
         String result = result(outcome(provider, request));
         return redirect(configuration.pageUrl(provider.name()) + result, cookie(request, "", 0));
     }
@@ -151,20 +151,9 @@ final class OauthResource {
         return found.size() == 1 ? Optional.of(found.getFirst()) : Optional.empty();
     }
 
-    private String cookie(HttpRequest request, String value, long maxAgeSeconds) {
+    private static String cookie(HttpRequest request, String value, long maxAgeSeconds) {
         return COOKIE + "=" + value + "; Path=/; Max-Age=" + maxAgeSeconds + "; HttpOnly; SameSite=Lax"
-                + (cameByTls(request) ? "; Secure" : "");
-    }
-
-    private boolean cameByTls(HttpRequest request) {
-        return request.isSecure()
-                || (configuration.trustedProxies().contains(request.remoteAddress())
-                        && request.header("X-Forwarded-Proto")
-                                .map(schemes ->
-                                        Arrays.asList(schemes.split(",")).getFirst())
-                                .filter(scheme ->
-                                        scheme.strip().toLowerCase(Locale.ROOT).equals("https"))
-                                .isPresent());
+                + (request.isSecure() ? "; Secure" : "");
     }
 
     private static Reply redirect(String location, String cookie) {

@@ -59,7 +59,8 @@ final class PostgresSandboxStore implements SandboxStore {
                 return new Insertion.Repeated();
             }
             Holding holding = holding(handle, wanted.team());
-            Optional<String> limit = holding.tooMany(quota).or(() -> holding.tooMuchMemory(wanted.memoryMb(), quota));
+            Optional<String> limit =
+                    holding.tooMany(quota).or(() -> holding.tooMuch(wanted.vcpus(), wanted.memoryMb(), quota));
             if (limit.isPresent()) {
                 handle.rollback();
                 return new Insertion.OverQuota(limit.get());
@@ -76,8 +77,8 @@ final class PostgresSandboxStore implements SandboxStore {
                 .one();
     }
 
-    /** What a team has: sandboxes in any state, and memory of those that are alive. */
-    private record Holding(long sandboxes, long memoryMb) {
+    /** What a team has: sandboxes in any state, and vCPUs and memory of those that are alive. */
+    private record Holding(long sandboxes, long vcpus, long memoryMb) {
         Optional<String> tooMany(TeamQuota quota) {
             return sandboxes < quota.sandboxes()
                     ? Optional.empty()
@@ -85,22 +86,31 @@ final class PostgresSandboxStore implements SandboxStore {
                             + " sandboxes, the most it may have: delete some that are not needed.");
         }
 
-        Optional<String> tooMuchMemory(int moreMb, TeamQuota quota) {
-            return memoryMb + moreMb <= quota.memoryMb()
-                    ? Optional.empty()
-                    : Optional.of("The team's living sandboxes may have " + quota.memoryMb()
-                            + " MiB of memory together: pause or delete some, or ask for less memory_mb.");
+        Optional<String> tooMuch(int moreVcpus, int moreMb, TeamQuota quota) {
+            if (vcpus + moreVcpus > quota.vcpus()) {
+                return Optional.of("The team's living sandboxes may have " + quota.vcpus()
+                        + " vcpus together, and have " + vcpus + ": pause or delete some, or ask for less vcpus.");
+            }
+            if (memoryMb + moreMb > quota.memoryMb()) {
+                return Optional.of("The team's living sandboxes may have " + quota.memoryMb()
+                        + " MiB of memory together, and have " + memoryMb
+                        + ": pause or delete some, or ask for less memory_mb.");
+            }
+            return Optional.empty();
         }
     }
 
     private static Holding holding(Handle handle, TeamId team) {
         return handle.createQuery("""
-                        select count(*) as sandboxes, coalesce(sum(memory_mb) filter
-                            (where status in ('pending', 'running', 'pausing', 'resuming')), 0) as memory_mb
-                        from sandboxes where team_id = :team and deleted_at is null and delete_requested_at is null
+                        select count(*) as sandboxes,
+                            coalesce(sum(vcpus) filter (where alive), 0) as vcpus,
+                            coalesce(sum(memory_mb) filter (where alive), 0) as memory_mb
+                        from (select *, status in ('pending', 'running', 'pausing', 'resuming') as alive from sandboxes) s
+                        where team_id = :team and deleted_at is null and delete_requested_at is null
                         """)
                 .bind("team", team.value())
-                .map((row, context) -> new Holding(row.getLong("sandboxes"), row.getLong("memory_mb")))
+                .map((row, context) ->
+                        new Holding(row.getLong("sandboxes"), row.getLong("vcpus"), row.getLong("memory_mb")))
                 .one();
     }
 
@@ -226,7 +236,7 @@ final class PostgresSandboxStore implements SandboxStore {
     public Resumption resume(Sandbox from, Change change, TeamQuota quota) {
         return jdbi.inTransaction(handle -> {
             awaitTurn(handle, from.team());
-            Optional<String> limit = holding(handle, from.team()).tooMuchMemory(from.memoryMb(), quota);
+            Optional<String> limit = holding(handle, from.team()).tooMuch(from.vcpus(), from.memoryMb(), quota);
             if (limit.isPresent()) {
                 return new Resumption.OverQuota(limit.get());
             }

@@ -25,6 +25,8 @@ import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.stream.Stream;
+import javax.crypto.Mac;
+import javax.crypto.spec.SecretKeySpec;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
@@ -110,6 +112,16 @@ final class TokensTest {
         bad.put("five parts", hs256(good) + ".x.x");
         bad.put("half a signature", hs256(good).substring(0, hs256(good).length() - 20));
         bad.put("expired", hs256(claims().expirationTime(Date.from(NOW)).build()));
+        bad.put(
+                "not yet valid",
+                hs256(claims().notBeforeTime(Date.from(NOW.plusSeconds(61))).build()));
+        bad.put(
+                "issued in the future",
+                hs256(claims().issueTime(Date.from(NOW.plusSeconds(61))).build()));
+        bad.put("RS256, and our secret as if it were its public key", rs256WithOurSecret(parts[1]));
+        bad.put(
+                "large",
+                hs256(claims().claim("x", "y".repeat(1 << 20)).issuer("other").build()));
         bad.put("without an end", hs256(claims().expirationTime(null).build()));
         bad.put("of another issuer", hs256(claims().issuer("other").build()));
         bad.put("without an issuer", hs256(claims().issuer(null).build()));
@@ -130,6 +142,22 @@ final class TokensTest {
                 .map(row -> DynamicTest.dynamicTest(
                         row.getKey(),
                         () -> assertThat(tokens.verify(row.getValue())).isEmpty()));
+    }
+
+    /** What a verifier falls for that takes whatever key it has for the algorithm that the token names. */
+    private static String rs256WithOurSecret(String claims) throws Exception {
+        String content = base64("{\"alg\":\"RS256\"}") + "." + claims;
+        Mac mac = Mac.getInstance("HmacSHA256");
+        mac.init(new SecretKeySpec(SECRET.getBytes(StandardCharsets.UTF_8), "HmacSHA256"));
+        byte[] signature = mac.doFinal(content.getBytes(StandardCharsets.UTF_8));
+        return content + "." + Base64.getUrlEncoder().withoutPadding().encodeToString(signature);
+    }
+
+    @Test
+    void clocksOfControlPlanesMayBeAMinuteApart() throws Exception {
+        assertThat(tokens.verify(
+                        hs256(claims().issueTime(Date.from(NOW.plusSeconds(60))).build())))
+                .contains(ada);
     }
 
     @Test

@@ -9,7 +9,10 @@ import dev.sandglass.control.account.Tokens;
 import dev.sandglass.control.database.Database;
 import dev.sandglass.control.database.DatabaseAddress;
 import dev.sandglass.control.http.Authenticator;
+import dev.sandglass.control.http.HttpSettings;
+import dev.sandglass.control.http.RequestLimits;
 import dev.sandglass.control.http.Route;
+import dev.sandglass.control.http.TrustedProxies;
 import dev.sandglass.control.http.WebServer;
 import dev.sandglass.control.observe.Telemetry;
 import dev.sandglass.control.testing.Api;
@@ -42,8 +45,7 @@ final class SecondProviderTest {
                 Database database = Database.open(DatabaseAddress.parse(TestDatabase.freshUrl()))) {
             GithubSettings githubSettings =
                     new GithubSettings(FakeGithub.CLIENT_ID, FakeGithub.CLIENT_SECRET, github.url(), github.apiUrl());
-            OauthConfiguration configuration =
-                    new OauthConfiguration(here, here, Optional.of(githubSettings), Set.of());
+            OauthConfiguration configuration = new OauthConfiguration(here, here, Optional.of(githubSettings));
             Providers providers = new Providers(List.of(
                     new GithubProvider(githubSettings, configuration.callbackUrl("github"), client),
                     new ExampleProvider(
@@ -51,14 +53,19 @@ final class SecondProviderTest {
                             configuration.callbackUrl("example"),
                             client)));
             Tokens tokens = new Tokens(SECRET, Clock.systemUTC());
-            AccountFeature accounts = AccountFeature.wire(database.jdbi(), new AttemptLimits(1000, 1000), tokens);
+            AccountFeature accounts = AccountFeature.wire(database.jdbi(), new AttemptLimits(1000, 1000, 1000), tokens);
             List<Route> routes = new ArrayList<>(accounts.routes());
             routes.addAll(OauthFeature.routes(providers, configuration, accounts.accounts(), tokens, SECRET));
             try (var passwords = accounts.accounts();
                     WebServer server = WebServer.start(
                             new InetSocketAddress(InetAddress.getLoopbackAddress(), here.getPort()),
-                            Duration.ofSeconds(30),
-                            100,
+                            new HttpSettings(
+                                    Duration.ofSeconds(30),
+                                    Duration.ofSeconds(30),
+                                    100,
+                                    100,
+                                    new TrustedProxies(Set.of()),
+                                    new RequestLimits(1000, 1000, 1000, 1000)),
                             routes,
                             new Authenticator(tokens::verify, key -> Optional.empty()),
                             telemetry)) {

@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** Both stores keep the same promises: the database, and the one in memory that the simulation runs on. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class SandboxStoreTest {
-    private static final TeamQuota QUOTA = new TeamQuota(1000, 1 << 20);
+    private static final TeamQuota QUOTA = new TeamQuota(1000, 1000, 1 << 20, 1000);
     private static final Duration HOUR = Duration.ofHours(1);
     private final TeamId team = TeamId.random();
     private final InMemorySandboxStore memory = new InMemorySandboxStore(SandboxId::random, Instant::now);

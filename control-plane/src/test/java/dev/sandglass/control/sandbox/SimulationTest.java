@@ -138,7 +138,8 @@ final class SimulationTest {
                         return work.get();
                     }
                 };
-                operations = new Operations(rows, host, here, new TeamQuota(1000, 1 << 20), schedule, () -> {});
+                operations =
+                        new Operations(rows, host, here, new TeamQuota(1000, 1000, 1 << 20, 1000), schedule, () -> {});
                 launch = new Launch(rows, host, operations);
                 rounds = new Rounds(rows, host, operations, SimulatedHost.INSTALLATION, schedule);
                 schedule.spawn(process, this::reconcile);
@@ -167,7 +168,7 @@ final class SimulationTest {
                 Sandbox pending = ((Inserted) rows.insert(
                                 wanted,
                                 Optional.empty(),
-                                new TeamQuota(1000, 1 << 20),
+                                new TeamQuota(1000, 1000, 1 << 20, 1000),
                                 Limits.CREATE.plus(Limits.SLACK)))
                         .sandbox();
                 made.add(pending.id());

@@ -45,6 +45,7 @@ import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
 import io.grpc.Status;
 import io.grpc.StatusException;
+import io.grpc.StatusRuntimeException;
 import io.grpc.inprocess.InProcessChannelBuilder;
 import io.grpc.inprocess.InProcessServerBuilder;
 import io.grpc.stub.ServerCallStreamObserver;
@@ -571,6 +572,8 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
                 exec.deliver(after, to);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
+            } catch (StatusRuntimeException e) {
+                // the reader has left
             }
         });
         return exec;
@@ -614,7 +617,8 @@ public final class FakeHostAgent extends HostAgentServiceImplBase implements Aut
         if (path.startsWith(FORBIDDEN)) {
             throw new AccessDeniedException(path);
         }
-        return directory(sandbox).resolve(path.substring(1)).normalize();
+        Path inside = Path.of(path).normalize(); // nothing is above the root
+        return directory(sandbox).resolve(Path.of("/").relativize(inside));
     }
 
     private static StatusException failure(Status status, String code, String message) {

@@ -38,6 +38,7 @@ public final class TestPlane implements AutoCloseable {
                 "CP_LISTEN_ADDR", "127.0.0.1:0",
                 "SANDGLASS_ATTEMPTS_PER_ADDRESS", "100000",
                 "SANDGLASS_ATTEMPTS_PER_ACCOUNT", "100000",
+                "SANDGLASS_OAUTH_STEPS_PER_ADDRESS", "100000",
                 "SANDGLASS_AGENT_TOKEN", "token-of-the-tests-token-of-the-tests",
                 "SANDGLASS_INSTALLATION", "test" + String.format("%04d", COUNTER.incrementAndGet())));
         environment.putAll(settings);

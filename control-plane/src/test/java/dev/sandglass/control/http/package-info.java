@@ -1,0 +1,4 @@
+@NullMarked
+package dev.sandglass.control.http;
+
+import org.jspecify.annotations.NullMarked;
