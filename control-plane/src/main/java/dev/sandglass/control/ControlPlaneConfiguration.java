@@ -95,8 +95,8 @@ public record ControlPlaneConfiguration(
             key(
                     "SANDGLASS_OAUTH_STEPS_PER_ADDRESS",
                     "log-ins through providers, two steps each, per minute (default 300)"),
-            key("SANDGLASS_REQUESTS_PER_CREDENTIAL", "requests per second with one key or log-in (default 10000)"),
-            key("SANDGLASS_REQUESTS_PER_TEAM", "requests per second of one team (default 20000)"),
+            key("SANDGLASS_REQUESTS_PER_CREDENTIAL", "requests per second with one key or log-in (default 50000)"),
+            key("SANDGLASS_REQUESTS_PER_TEAM", "requests per second of one team (default 100000)"),
             key("SANDGLASS_REQUESTS_PER_ADDRESS", "requests per second without a valid credential (default 1000)"),
             key("SANDGLASS_TEAM_REQUESTS_MAX", "requests of one team at the same time (default 1024)"),
             key("SANDGLASS_HTTP_ARRIVAL_SECONDS", "within which headers and JSON must arrive (default 30)"),
@@ -230,8 +230,8 @@ public record ControlPlaneConfiguration(
                     number("SANDGLASS_HTTP_CONNECTIONS_PER_ADDRESS", 1, 1_000_000, 512),
                     new TrustedProxies(proxies),
                     new RequestLimits(
-                            number("SANDGLASS_REQUESTS_PER_CREDENTIAL", 1, 1_000_000_000, 10_000),
-                            number("SANDGLASS_REQUESTS_PER_TEAM", 1, 1_000_000_000, 20_000),
+                            number("SANDGLASS_REQUESTS_PER_CREDENTIAL", 1, 1_000_000_000, 50_000),
+                            number("SANDGLASS_REQUESTS_PER_TEAM", 1, 1_000_000_000, 100_000),
                             number("SANDGLASS_REQUESTS_PER_ADDRESS", 1, 1_000_000_000, 1000),
                             number("SANDGLASS_TEAM_REQUESTS_MAX", 1, 1_000_000, 1024)));
         }

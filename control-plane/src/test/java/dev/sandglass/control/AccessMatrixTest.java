@@ -299,11 +299,11 @@ final class AccessMatrixTest {
         return path + (path.contains("?") ? "&" : "?") + name + "=" + value;
     }
 
-    /** All that the owner has, but for when it was last used. */
+    /** All that the owner has, but for when it was last used and what the reconciler keeps true meanwhile. */
     private String possessions() {
         String where = " where team_id = '" + owner.teamId() + "'";
         String rows = test.ask(
-                        "select string_agg(concat_ws('|', id, status, version, host_ip, metadata, error, deleted_at,"
+                        "select string_agg(concat_ws('|', id, status, metadata, error, deleted_at,"
                                 + " delete_requested_at), ';' order by id) from sandboxes" + where)
                 + test.ask("select string_agg(concat_ws('|', id, name, deleted_at, size_bytes), ';' order by id)"
                         + " from snapshots" + where)

@@ -9,6 +9,7 @@ import dev.sandglass.control.http.RequestLimits;
 import dev.sandglass.control.http.TrustedProxies;
 import dev.sandglass.control.oauth.GithubSettings;
 import dev.sandglass.control.oauth.OauthConfiguration;
+import dev.sandglass.control.sandbox.TeamQuota;
 import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -40,7 +41,8 @@ final class ControlPlaneConfigurationTest {
         assertThat(read.registry()).isEmpty();
         assertThat(read.jwtSecret()).isEmpty();
         assertThat(read.publicUrl()).isEmpty();
-        assertThat(read.quota().sandboxes()).isEqualTo(256);
+        assertThat(read.quota()).isEqualTo(new TeamQuota(256, 1024, 262_144, 256));
+        assertThat(read.http().requests()).isEqualTo(new RequestLimits(50_000, 100_000, 1000, 1024));
         assertThat(read.installation()).isEqualTo(read(Map.of()).installation());
         assertThat(read.installation().agentToken()).hasSizeGreaterThanOrEqualTo(32);
         assertThat(read.toString()).doesNotContain(read.installation().agentToken());
