@@ -302,9 +302,8 @@ final class AccessMatrixTest {
     /** All that the owner has, but for when it was last used and what the reconciler keeps true meanwhile. */
     private String possessions() {
         String where = " where team_id = '" + owner.teamId() + "'";
-        String rows = test.ask(
-                        "select string_agg(concat_ws('|', id, status, metadata, error, deleted_at,"
-                                + " delete_requested_at), ';' order by id) from sandboxes" + where)
+        String rows = test.ask("select string_agg(concat_ws('|', id, status, metadata, error, deleted_at,"
+                        + " delete_requested_at), ';' order by id) from sandboxes" + where)
                 + test.ask("select string_agg(concat_ws('|', id, name, deleted_at, size_bytes), ';' order by id)"
                         + " from snapshots" + where)
                 + test.ask("select string_agg(concat_ws('|', id, name), ';' order by id) from team_api_keys" + where);
