@@ -69,6 +69,11 @@ final class OauthTest {
     }
 
     @Test
+    void pagesAreToldWhichProvidersThereAre() {
+        assertThat(test.api().get("/v1/auth/oauth").json()).containsEntry("providers", List.of("github"));
+    }
+
+    @Test
     void theFirstLoginMakesUserTeamAndIdentityAndTheNextFindsThem() {
         long ada = person("Ada Lovelace", "Ada+first@Example.org");
         Ended ended = browser.logIn(ada);
