@@ -1,6 +1,7 @@
 #include "codec.h"
 
 #include <errno.h>
+#include <string.h>
 #include <pb_decode.h>
 #include <pb_encode.h>
 
@@ -121,6 +122,25 @@ ssize_t codec_encode_request(const Request *request, unsigned char *to, size_t c
 
 ssize_t codec_encode_reply(const Reply *reply, unsigned char *to, size_t capacity) {
     return encode_frame(Reply_fields, reply, to, capacity);
+}
+
+static size_t put_field_head(unsigned char *to, unsigned tag, size_t length) {
+    size_t at = 0;
+    to[at++] = (unsigned char)(tag << 3 | PB_WT_STRING);
+    for (; length >= 0x80; length >>= 7)
+        to[at++] = (unsigned char)(length | 0x80);
+    to[at++] = (unsigned char)length;
+    return at;
+}
+
+// Reply{data{data: n bytes}}: two fields, one around the other.
+size_t codec_encode_data_head(size_t n, unsigned char to[DATA_HEAD_MAX]) {
+    unsigned char inner[DATA_HEAD_MAX];
+    size_t inner_size = put_field_head(inner, Data_data_tag, n);
+    size_t outer_size = put_field_head(to + FRAME_HEADER, Reply_data_tag, inner_size + n);
+    memcpy(to + FRAME_HEADER + outer_size, inner, inner_size);
+    frame_put_length(to, outer_size + inner_size + n);
+    return FRAME_HEADER + outer_size + inner_size;
 }
 
 ssize_t codec_encode_exec_info(const ExecInfo *info, unsigned char *to, size_t capacity) {

@@ -30,6 +30,10 @@ int codec_decode_env_entry(StartExec_EnvEntry *entry, struct text encoded);
 ssize_t codec_encode_request(const Request *request, unsigned char *to, size_t capacity);
 ssize_t codec_encode_reply(const Reply *reply, unsigned char *to, size_t capacity);
 
+// The beginning of a frame with Reply.data, not the last one, up to where its n bytes have to follow: its size.
+enum { DATA_HEAD_MAX = 16 };
+size_t codec_encode_data_head(size_t n, unsigned char to[DATA_HEAD_MAX]);
+
 // Encode a message by itself, as an element of a repeated field.
 ssize_t codec_encode_exec_info(const ExecInfo *info, unsigned char *to, size_t capacity);
 ssize_t codec_encode_file_info(const FileInfo *info, unsigned char *to, size_t capacity);

@@ -5,16 +5,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "path.h"
 #include "users.h"
+
+enum { WRITE_BACK_BYTES = 8 << 20 };
 
 enum { LISTING_CHUNK = 32 << 10, LISTING_ENTRIES = 512, MODE_BITS = 07777, MODE_NEW = 0644 };
 
@@ -34,6 +39,8 @@ struct upload {
     mode_t mode;
     int fd;
     bool complete;  // Data{last} has come
+    off_t written;
+    off_t begun;  // of which the disk has been told to write so much
 };
 
 // Where the content goes in the end: what a link points to, if that exists.
@@ -118,12 +125,23 @@ static bool next_data(struct session *session, struct upload *upload, struct tex
     return session_fail_and_end(session, &failure);
 }
 
+// Lets the disk begin with what is complete, so that little is left to wait for at the end.
+static void begin_writing_back(struct upload *upload) {
+    if (upload->written - upload->begun < WRITE_BACK_BYTES)
+        return;
+    sync_file_range(upload->fd, upload->begun, upload->written - upload->begun, SYNC_FILE_RANGE_WRITE);
+    upload->begun = upload->written;
+}
+
 // 0: all of it is written. -errno: it cannot be. 1: the connection is over.
 static int receive_content(struct session *session, struct upload *upload) {
     struct text data;
     int status = 0;
-    while (status == 0 && !upload->complete)
+    while (status == 0 && !upload->complete) {
         status = next_data(session, upload, &data) ? write_all(upload->fd, data) : 1;
+        upload->written += status == 0 ? (off_t)data.size : 0;
+        begin_writing_back(upload);
+    }
     return status;
 }
 
@@ -231,27 +249,42 @@ static bool end_short(struct session *session, int error, struct text path) {
     return session_fail_and_end(session, &failure);
 }
 
-// `left` bytes, or all there are when the length is not known.
-static bool send_content(struct session *session, const ReadFile *request, int fd, uint64_t left, bool known) {
+// All there are, of a file that does not know its length.
+static bool send_unknown(struct session *session, const ReadFile *request, int fd) {
     static unsigned char chunk[DATA_MAX];
-    uint64_t at = request->offset;
-    while (!known || left > 0) {
-        size_t wanted = known && left < sizeof chunk ? (size_t)left : sizeof chunk;
-        ssize_t n = pread(fd, chunk, wanted, (off_t)at);
+    for (uint64_t at = request->offset;;) {
+        ssize_t n = pread(fd, chunk, sizeof chunk, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 || (n == 0 && known))
-            return end_short(session, n < 0 ? errno : 0, request->path);
+        if (n < 0)
+            return end_short(session, errno, request->path);
         if (n == 0)
-            break;
-        at += (uint64_t)n;
-        left -= known ? (uint64_t)n : 0;
-        if (!send_data(session, chunk, (size_t)n, known && left == 0))
+            return send_data(session, NULL, 0, true);
+        if (!send_data(session, chunk, (size_t)n, false))
             return false;
-        if (known && left == 0)
-            return true;
+        at += (uint64_t)n;
     }
-    return send_data(session, NULL, 0, true);
+}
+
+// What is not full goes out only when the cork is drawn, or after 200 ms.
+static void cork(struct session *session, int on) {
+    setsockopt(session->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
+// That it was all is said last and apart: a file that becomes shorter is noticed only after its bytes were promised.
+static bool send_content(struct session *session, const ReadFile *request, int fd, uint64_t left) {
+    cork(session, 1);
+    for (uint64_t at = request->offset; left > 0;) {
+        size_t n = left < DATA_MAX ? (size_t)left : DATA_MAX;
+        int error = 0;
+        if (!session_send_file(session, fd, at, n, &error))
+            return session->outcome == SESSION_USABLE && end_short(session, error, request->path);
+        at += n;
+        left -= n;
+    }
+    bool sent = send_data(session, NULL, 0, true);
+    cork(session, 0);
+    return sent;
 }
 
 static bool check_readable(const struct stat *status, const ReadFile *request, struct failure *failure) {
@@ -282,7 +315,8 @@ static bool send_file(struct session *session, const ReadFile *request, const ch
     uint64_t left = known ? (uint64_t)status.st_size - request->offset : 0;
     if (known && request->length > 0 && request->length < left)
         left = request->length;
-    return session_send(session, &reply) && send_content(session, request, fd, left, known);
+    return session_send(session, &reply) &&
+           (known ? send_content(session, request, fd, left) : send_unknown(session, request, fd));
 }
 
 static bool read_file(struct session *session, const ReadFile *request) {

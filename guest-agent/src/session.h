@@ -12,13 +12,17 @@ enum session_outcome {
     SESSION_USABLE,
 };
 
+// Received at once, in large gulps: each call of the kernel's, and each acknowledgement on the wire that it brings about,
+// costs a guest more than the copying of some pages.
+enum { SESSION_STALL_SECONDS = 600, DATA_MAX = 65536, SESSION_BUFFER = 512 << 10 };
+
 // What the agent learns of it, in shared memory.
 struct session_result {
     enum session_outcome outcome;
-    size_t consumed;  // of the bytes the agent had received already
+    size_t consumed;   // of the bytes the agent had received already
+    size_t left_size;  // received and not needed: what has been sent after the operation
+    unsigned char left[SESSION_BUFFER];
 };
-
-enum { SESSION_STALL_SECONDS = 600, DATA_MAX = 65536 };
 
 struct session {
     int fd;
@@ -26,7 +30,7 @@ struct session {
     size_t inherited_size;
     struct session_result *result;
     enum session_outcome outcome;
-    unsigned char frame[FRAME_HEADER + FRAME_MAX];  // the message received last
+    size_t start, end;  // of what has been received and not been asked for yet
 };
 
 void session_open(struct session *session, int fd, struct session_result *result);
@@ -35,6 +39,8 @@ void session_finish(struct session *session);
 // All of these return false when the operation is over: the connection broke, or a Failure ended it.
 bool session_receive(struct session *session, Request *request);
 bool session_send(struct session *session, const Reply *reply);
+// `n` bytes of a file, from `at` on, as one Data; the kernel carries them. `*error` is 0 for a file that ends before.
+bool session_send_file(struct session *session, int file, uint64_t at, size_t n, int *error);
 bool session_send_bytes(struct session *session, const unsigned char *bytes, size_t size);
 bool session_done(struct session *session);
 

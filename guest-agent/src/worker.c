@@ -24,7 +24,8 @@ static struct session_result *results;  // one each, shared with the processes
 
 int workers_init(void) {
     size_t size = WORKERS_MAX * sizeof *results;
-    results = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    // What is left over is small and rare: memory for it is taken only then.
+    results = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return results == MAP_FAILED ? -errno : 0;
 }
 
@@ -61,7 +62,8 @@ bool worker_start(struct connection *c, const Request *request, struct failure *
     if (!worker)
         return fail(failure, Failure_Code_EXHAUSTED, "too many file operations at once");
     struct session_result *result = &results[worker - workers];
-    *result = (struct session_result){.outcome = SESSION_BROKEN};
+    result->outcome = SESSION_BROKEN;
+    result->consumed = result->left_size = 0;
     pid_t pid = fork();
     if (pid < 0)
         return fail(failure, Failure_Code_EXHAUSTED, "cannot fork: %s", strerror(errno));
@@ -79,13 +81,26 @@ void worker_forget(struct connection *c) {
             workers[i].connection = NULL;
 }
 
+// False: what has been sent after the operation cannot be kept.
+static bool take_back(struct connection *c, const struct session_result *result) {
+    if (result->consumed > c->in.size || result->left_size > sizeof result->left)
+        return false;
+    buffer_consume(&c->in, result->consumed);
+    if (result->left_size == 0)
+        return true;
+    unsigned char *room = buffer_reserve(&c->in, result->left_size);
+    if (!room)
+        return false;
+    memcpy(room, result->left, result->left_size);
+    buffer_commit(&c->in, result->left_size);
+    return true;
+}
+
 static void go_on(struct connection *c, const struct session_result *result) {
-    if (result->outcome == SESSION_BROKEN || result->consumed > c->in.size ||
-        fcntl(c->watch.fd, F_SETFL, O_NONBLOCK) < 0) {
+    if (result->outcome == SESSION_BROKEN || !take_back(c, result) || fcntl(c->watch.fd, F_SETFL, O_NONBLOCK) < 0) {
         connection_close(c);
         return;
     }
-    buffer_consume(&c->in, result->consumed);
     connection_resume(c);
     if (result->outcome == SESSION_ENDED && c->state != CLOSED)
         connection_linger(c);

@@ -644,8 +644,89 @@ static void operations_may_follow_each_other_without_waiting(void) {
     CHECK_EQUAL(reply.which_kind, Reply_file_info_tag);
     CHECK(text_equals(reply.kind.file_info.name, "file") && reply.kind.file_info.mode == 0644);
     reply = receive(client);
-    CHECK(text_equals(reply.kind.data.data, "hello") && reply.kind.data.last);
+    CHECK(text_equals(reply.kind.data.data, "hello") && !reply.kind.data.last);
+    reply = receive(client);
+    CHECK(reply.kind.data.data.size == 0 && reply.kind.data.last);
     expect_done(client);
+    client_close(client);
+}
+
+enum { LARGE_CHUNKS = 50 };
+
+static void fill_chunk(unsigned char *chunk, int number) {
+    for (int i = 0; i < DATA_MAX; i++)
+        chunk[i] = (unsigned char)(number * 31 + i * 7 + i / 251);
+}
+
+static void a_large_file_goes_in_and_comes_back(void) {
+    static unsigned char chunk[DATA_MAX];
+    struct client *client = client_open();
+    char path[256];
+    strcpy(path, in_workplace("large"));
+    Request request = write_of(path);
+    send_request(client, &request);
+    for (int i = 0; i < LARGE_CHUNKS; i++) {
+        fill_chunk(chunk, i);
+        request = data_of(chunk, sizeof chunk - (size_t)i, i == LARGE_CHUNKS - 1);
+        send_request(client, &request);
+    }
+    send_request(client, &ping);  // is taken with the last of it
+    expect_done(client);
+    expect_done(client);
+    request = plain(Request_read_file_tag);
+    request.kind.read_file.path = text_of(path);
+    request.kind.read_file.offset = DATA_MAX;
+    CHECK_EQUAL(call(client, &request).which_kind, Reply_file_info_tag);
+    int number = 1;
+    size_t at = 0, total = 0;
+    fill_chunk(chunk, number);
+    for (Reply reply = receive(client); !reply.kind.data.last; reply = receive(client)) {
+        CHECK_EQUAL(reply.which_kind, Reply_data_tag);
+        total += reply.kind.data.data.size;
+        for (size_t i = 0; i < reply.kind.data.data.size; i++) {
+            CHECK_EQUAL(reply.kind.data.data.data[i], chunk[at]);
+            if (++at == sizeof chunk - (size_t)number) {
+                fill_chunk(chunk, ++number);
+                at = 0;
+            }
+        }
+    }
+    CHECK_EQUAL(total, (LARGE_CHUNKS - 1) * DATA_MAX - LARGE_CHUNKS * (LARGE_CHUNKS - 1) / 2);
+    expect_usable(client);
+    CHECK_EQUAL(unlink(path), 0);
+    client_close(client);
+}
+
+static void a_file_that_gets_shorter_while_it_is_read_is_a_failure(void) {
+    struct client *client = client_open();
+    char path[256];
+    strcpy(path, in_workplace("shorter"));
+    CHECK_EQUAL(close(creat(path, 0600)), 0);
+    CHECK_EQUAL(truncate(path, 256 << 20), 0);
+    Request request = plain(Request_read_file_tag);
+    request.kind.read_file.path = text_of(path);
+    CHECK_EQUAL(call(client, &request).which_kind, Reply_file_info_tag);
+    CHECK_EQUAL(truncate(path, 1 << 20), 0);
+    Reply reply = receive(client);
+    for (; reply.which_kind == Reply_data_tag; reply = receive(client))
+        CHECK(!reply.kind.data.last);
+    CHECK_EQUAL(reply.which_kind, Reply_failure_tag);
+    CHECK_EQUAL(reply.kind.failure.code, Failure_Code_INTERNAL);
+    expect_end(client);
+    CHECK_EQUAL(unlink(path), 0);
+    client_close(client);
+}
+
+static void a_file_that_does_not_know_its_size_is_read_to_its_end(void) {
+    struct client *client = client_open();
+    Request request = plain(Request_read_file_tag);
+    request.kind.read_file.path = text_of("/proc/self/stat");
+    CHECK_EQUAL(call(client, &request).kind.file_info.size, 0);
+    Reply reply = receive(client);
+    CHECK(reply.kind.data.data.size > 10 && !reply.kind.data.last);
+    reply = receive(client);
+    CHECK(reply.kind.data.data.size == 0 && reply.kind.data.last);
+    expect_usable(client);
     client_close(client);
 }
 
@@ -916,6 +997,9 @@ static const struct test tests[] = {
     {"old commands are forgotten", old_commands_are_forgotten},
     {"a terminal that is hung up ends in order", a_terminal_that_is_hung_up_ends_in_order},
     {"operations may follow each other without waiting", operations_may_follow_each_other_without_waiting},
+    {"a large file goes in and comes back", a_large_file_goes_in_and_comes_back},
+    {"a file that gets shorter while it is read is a failure", a_file_that_gets_shorter_while_it_is_read_is_a_failure},
+    {"a file that does not know its size is read to its end", a_file_that_does_not_know_its_size_is_read_to_its_end},
     {"an upload that ends early changes nothing", an_upload_that_ends_early_changes_nothing},
     {"odd messages in an upload end it", odd_messages_in_an_upload_end_it},
     {"a refused upload is skipped", a_refused_upload_is_skipped},

@@ -163,6 +163,19 @@ static void golden_start_exec_says_what_it_should(void) {
     CHECK(start->timeout_ms == 30000 && start->stdin_open);
 }
 
+static void the_head_of_data_is_that_of_a_whole_reply(void) {
+    static unsigned char bytes[65536], frame[FRAME_HEADER + FRAME_MAX], head[DATA_HEAD_MAX];
+    size_t sizes[] = {1, 100, 124, 125, 126, 127, 128, 16000, 16379, 16380, 16384, sizeof bytes};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        Reply reply = {.which_kind = Reply_data_tag};
+        reply.kind.data = (Data){.data = {bytes, sizes[i]}};
+        ssize_t whole = codec_encode_reply(&reply, frame, sizeof frame);
+        size_t n = codec_encode_data_head(sizes[i], head);
+        CHECK_EQUAL(n + sizes[i], whole);
+        CHECK(memcmp(head, frame, n) == 0);
+    }
+}
+
 // ---- The ring
 
 static void put(struct ring *ring, uint64_t floor, int stream, const char *bytes, size_t size) {
@@ -447,6 +460,7 @@ static const struct test tests[] = {
     {"a field of a wrong wire type is refused", a_field_of_a_wrong_wire_type_is_refused},
     {"golden frames come back byte by byte", golden_frames_come_back_byte_by_byte},
     {"the golden start_exec says what it should", golden_start_exec_says_what_it_should},
+    {"the head of data is that of a whole reply", the_head_of_data_is_that_of_a_whole_reply},
     {"a ring keeps what was written while it grows", a_ring_keeps_what_was_written_while_it_grows},
     {"a ring without a reader keeps the last mebibyte", a_ring_without_a_reader_keeps_the_last_mebibyte},
     {"a ring with a reader is full at a mebibyte", a_ring_with_a_reader_is_full_at_a_mebibyte},

@@ -24,7 +24,7 @@ final class WriteFileCall implements StreamObserver<WriteFileRequest> {
     /** An upload that says nothing for this long is given up. */
     private static final Duration SILENCE = Duration.ofSeconds(60);
     /** Requests under way to the guest at a time, at most 64 KiB each. */
-    private static final int WINDOW = 4;
+    private static final int WINDOW = 8;
 
     private static final WriteFileRequest ABORT = WriteFileRequest.getDefaultInstance();
 
@@ -130,6 +130,12 @@ final class WriteFileCall implements StreamObserver<WriteFileRequest> {
             int count = Math.min(length, chunk.remaining());
             chunk.get(into, offset, count);
             return count;
+        }
+
+        @Override
+        public int available() {
+            WriteFileRequest waiting = inbox.peek();
+            return chunk.remaining() + (waiting == null ? 0 : waiting.getData().size());
         }
 
         private boolean next() throws IOException {

@@ -30,9 +30,6 @@ final class GuestConnection implements AutoCloseable {
     /** The first that keeps connections in a renewal that asks for it. */
     private static final int PROTOCOL_KEEPS_CONNECTIONS = 2;
 
-    /** Small, so that little output is under way that the guest believes to be read. */
-    private static final int RECEIVE_BUFFER_BYTES = 128 << 10;
-
     private final SocketChannel channel;
     private final OutputStream output;
     private final Frames.Reader replies;
@@ -76,7 +73,6 @@ final class GuestConnection implements AutoCloseable {
             throws IOException {
         SocketChannel channel = SocketChannel.open();
         try {
-            channel.setOption(StandardSocketOptions.SO_RCVBUF, RECEIVE_BUFFER_BYTES);
             channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
             Duration timeout = deadline.orAfter(connectTimeout).remaining();
             channel.socket().connect(address, millis(timeout));
@@ -121,8 +117,8 @@ final class GuestConnection implements AutoCloseable {
         return welcome;
     }
 
-    void send(Request request) throws IOException {
-        write(Frames.encode(request));
+    void send(Request... requests) throws IOException {
+        write(Frames.encode(requests));
     }
 
     private void write(byte[] frames) throws IOException {
