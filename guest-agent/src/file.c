@@ -14,12 +14,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "path.h"
 #include "users.h"
 
-enum { WRITE_BACK_BYTES = 8 << 20 };
+enum { WRITE_BACK_BYTES = 8 << 20, PAGE_BYTES = 4096, PARTS_MAX = 64 };
 
 enum { LISTING_CHUNK = 32 << 10, LISTING_ENTRIES = 512, MODE_BITS = 07777, MODE_NEW = 0644 };
 
@@ -99,15 +100,21 @@ static bool begin_upload(const WriteFile *request, struct upload *upload, struct
            open_temporary(request, upload, failure);
 }
 
-static int write_all(int fd, struct text data) {
-    while (data.size > 0) {
-        ssize_t n = write(fd, data.data, data.size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
+static int write_all(int fd, struct iovec *parts, int count) {
+    while (count > 0) {
+        ssize_t n = writev(fd, parts, count);
+        if (n < 0 && errno != EINTR)
             return -errno;
-        data.data += n;
-        data.size -= (size_t)n;
+        for (size_t left = n > 0 ? (size_t)n : 0; count > 0 && (left > 0 || parts->iov_len == 0);) {
+            size_t done = left < parts->iov_len ? left : parts->iov_len;
+            parts->iov_base = (char *)parts->iov_base + done;
+            parts->iov_len -= done;
+            left -= done;
+            if (parts->iov_len == 0) {
+                parts++;
+                count--;
+            }
+        }
     }
     return 0;
 }
@@ -133,13 +140,24 @@ static void begin_writing_back(struct upload *upload) {
     upload->begun = upload->written;
 }
 
-// 0: all of it is written. -errno: it cannot be. 1: the connection is over.
-static int receive_content(struct session *session, struct upload *upload) {
+// What has come is written together: 0, -errno when it cannot be, or 1 when the connection is over.
+static int receive_some(struct session *session, struct upload *upload) {
+    struct iovec parts[PARTS_MAX];
     struct text data;
+    int count = 0;
+    do {
+        if (!next_data(session, upload, &data))
+            return 1;
+        parts[count++] = (struct iovec){.iov_base = (void *)(uintptr_t)data.data, .iov_len = data.size};
+        upload->written += (off_t)data.size;
+    } while (count < PARTS_MAX && !upload->complete && session_holds_request(session));
+    return write_all(upload->fd, parts, count);
+}
+
+static int receive_content(struct session *session, struct upload *upload) {
     int status = 0;
     while (status == 0 && !upload->complete) {
-        status = next_data(session, upload, &data) ? write_all(upload->fd, data) : 1;
-        upload->written += status == 0 ? (off_t)data.size : 0;
+        status = receive_some(session, upload);
         begin_writing_back(upload);
     }
     return status;
@@ -300,12 +318,30 @@ static bool check_readable(const struct stat *status, const ReadFile *request, s
     return true;
 }
 
+// A file of sysfs says it has a page and has less: what is that small is read to see what there is.
+static void correct_size(int fd, struct stat *status) {
+    static unsigned char page[PAGE_BYTES];
+    size_t size = (size_t)status->st_size, got = 0;
+    if (!S_ISREG(status->st_mode) || status->st_size <= 0 || size > sizeof page)
+        return;
+    while (got < size) {
+        ssize_t n = pread(fd, page + got, size - got, (off_t)got);
+        if (n < 0 && errno != EINTR)
+            return;
+        if (n == 0)
+            break;
+        got += n > 0 ? (size_t)n : 0;
+    }
+    status->st_size = (off_t)got;
+}
+
 static bool send_file(struct session *session, const ReadFile *request, const char *path, int fd) {
     struct stat status;
     struct failure failure;
     static struct described described;
     if (fstat(fd, &status) < 0)
         return refuse(session, errno, "read", request->path);
+    correct_size(fd, &status);
     if (!check_readable(&status, request, &failure))
         return session_fail(session, &failure);
     describe(&described, AT_FDCWD, strrchr(path, '/') + 1, &status);

@@ -88,6 +88,11 @@ bool session_receive(struct session *session, Request *request) {
     return true;
 }
 
+bool session_holds_request(const struct session *session) {
+    size_t held = session->end - session->start;
+    return held >= FRAME_HEADER && held - FRAME_HEADER >= frame_length(received + session->start);
+}
+
 static bool send_some(struct session *session, const unsigned char *bytes, size_t size, int flags) {
     while (size > 0) {
         ssize_t n = send(session->fd, bytes, size, MSG_NOSIGNAL | flags);

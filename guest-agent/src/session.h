@@ -38,6 +38,8 @@ void session_finish(struct session *session);
 
 // All of these return false when the operation is over: the connection broke, or a Failure ended it.
 bool session_receive(struct session *session, Request *request);
+// The next session_receive will not have to wait, and what this one's request points to stays until it has returned.
+bool session_holds_request(const struct session *session);
 bool session_send(struct session *session, const Reply *reply);
 // `n` bytes of a file, from `at` on, as one Data; the kernel carries them. `*error` is 0 for a file that ends before.
 bool session_send_file(struct session *session, int file, uint64_t at, size_t n, int *error);

@@ -717,6 +717,20 @@ static void a_file_that_gets_shorter_while_it_is_read_is_a_failure(void) {
     client_close(client);
 }
 
+static void a_file_that_has_less_than_it_says_is_read_to_its_end(void) {
+    struct stat status;
+    const char *path = "/sys/class/net/lo/mtu";
+    if (stat(path, &status) < 0 || status.st_size < 100)
+        return;  // no sysfs here
+    struct client *client = client_open();
+    Request request = plain(Request_read_file_tag);
+    request.kind.read_file.path = text_of(path);
+    CHECK_EQUAL(call(client, &request).kind.file_info.size, 6);
+    CHECK(text_equals(receive(client).kind.data.data, "65536\n"));
+    CHECK(receive(client).kind.data.last);
+    client_close(client);
+}
+
 static void a_file_that_does_not_know_its_size_is_read_to_its_end(void) {
     struct client *client = client_open();
     Request request = plain(Request_read_file_tag);
@@ -999,6 +1013,7 @@ static const struct test tests[] = {
     {"operations may follow each other without waiting", operations_may_follow_each_other_without_waiting},
     {"a large file goes in and comes back", a_large_file_goes_in_and_comes_back},
     {"a file that gets shorter while it is read is a failure", a_file_that_gets_shorter_while_it_is_read_is_a_failure},
+    {"a file that has less than it says is read to its end", a_file_that_has_less_than_it_says_is_read_to_its_end},
     {"a file that does not know its size is read to its end", a_file_that_does_not_know_its_size_is_read_to_its_end},
     {"an upload that ends early changes nothing", an_upload_that_ends_early_changes_nothing},
     {"odd messages in an upload end it", odd_messages_in_an_upload_end_it},

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.sandglass.acceptance.Sandbox.Exec;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
@@ -258,6 +259,90 @@ class ExecTest {
             assertThat(all).hasSize(4_788_895);
             assertThat(new String(all, all.length - 14, 14, StandardCharsets.US_ASCII))
                     .isEqualTo("699999\n700000\n");
+        }
+    }
+
+    @Test
+    void whatHasEndedIsListedAndReplayedFromAnyByteOn() throws Exception {
+        String exec = sandbox.sh("printf '12\\0003€\\37745'; exit 6")
+                .json()
+                .path("exec_id")
+                .asString("");
+        JsonNode listed = listed(exec);
+        assertThat(listed.path("running").asBoolean(true)).isFalse();
+        assertThat(listed.path("exit_code").asInt(-1)).isEqualTo(6);
+        assertThat(listed.path("argv").path(0).asString("")).isEqualTo("sh");
+        byte[] all = {'1', '2', 0, '3', (byte) 0xe2, (byte) 0x82, (byte) 0xac, (byte) 0xff, '4', '5'};
+        for (int after : List.of(0, 1, 5, 6, 8, 10)) {
+            try (ExecSocket stream = ExecSocket.open(sandbox.api(), sandbox.id())) {
+                stream.send(Map.of("type", "attach", "exec_id", exec, "after_seq", after));
+                assertThat(stream.until("exit").path("exit_code").asInt(-1)).isEqualTo(6);
+                assertThat(stream.stdoutBytes())
+                        .as("after " + after)
+                        .isEqualTo(Arrays.copyOfRange(all, after, all.length));
+            }
+        }
+        try (ExecSocket stream = ExecSocket.open(sandbox.api(), sandbox.id())) {
+            stream.send(Map.of("type", "attach", "exec_id", exec, "after_seq", 11));
+            assertThat(stream.next().path("code").asString("")).isEqualTo("invalid_request");
+        }
+    }
+
+    private JsonNode listed(String exec) {
+        for (JsonNode one :
+                sandbox.api().get(sandbox.path() + "/execs").require(200).json()) {
+            if (one.path("exec_id").asString("").equals(exec)) {
+                return one;
+            }
+        }
+        throw new AssertionError(exec + " is not listed");
+    }
+
+    @Test
+    void whoAttachesTakesOver() throws Exception {
+        try (ExecSocket first = ExecSocket.open(sandbox.api(), sandbox.id());
+                ExecSocket second = ExecSocket.open(sandbox.api(), sandbox.id())) {
+            first.send(Map.of("type", "start", "cmd", "sh", "args", List.of("-c", "read x; echo got $x")));
+            String exec = first.until("start").path("exec_id").asString("");
+            second.send(Map.of("type", "attach", "exec_id", exec));
+            assertThat(second.until("start").path("exec_id").asString("")).isEqualTo(exec);
+            JsonNode told = first.next();
+            assertThat(told.path("type").asString("")).isEqualTo("error");
+            assertThat(told.path("code").asString("")).isEqualTo("conflict");
+            second.send(Map.of("type", "stdin", "data", "it\n"));
+            assertThat(second.until("exit").path("exit_code").asInt(-1)).isZero();
+            assertThat(second.stdout()).isEqualTo("got it\n");
+        }
+    }
+
+    @Test
+    void muchInputGoesThroughACommandThatAnswersMeanwhile() throws Exception {
+        try (ExecSocket stream = ExecSocket.open(sandbox.api(), sandbox.id())) {
+            stream.send(Map.of("type", "start", "cmd", "cat"));
+            stream.until("start");
+            String line = "0123456789abcde\n".repeat(2048); // 32 KiB
+            Thread typing = Thread.startVirtualThread(() -> {
+                for (int i = 0; i < 64; i++) {
+                    stream.send(Map.of("type", "stdin", "data", line));
+                }
+                stream.send(Map.of("type", "stdin_close"));
+            });
+            assertThat(stream.until("exit").path("exit_code").asInt(-1)).isZero();
+            typing.join();
+            assertThat(stream.stdout()).isEqualTo(line.repeat(64));
+        }
+    }
+
+    @Test
+    void stopGetsThroughToWhatDoesNotReadItsInput() throws Exception {
+        try (ExecSocket stream = ExecSocket.open(sandbox.api(), sandbox.id())) {
+            stream.send(Map.of("type", "start", "cmd", "sleep", "args", List.of("361")));
+            stream.until("start");
+            for (int i = 0; i < 20; i++) {
+                stream.send(Map.of("type", "stdin", "data", "x".repeat(25_000)));
+            }
+            stream.send(Map.of("type", "stop"));
+            assertThat(stream.until("exit").path("signal").asInt(0)).isEqualTo(9);
         }
     }
 

@@ -1,6 +1,7 @@
 package dev.sandglass.acceptance;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandglass.acceptance.Api.Answer;
 import java.io.IOException;
@@ -16,8 +17,10 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Order;
@@ -145,6 +148,163 @@ class FilesTest {
         assertThat(whole.header("Content-Length")).isEqualTo("100000");
     }
 
+    private HttpResponse<byte[]> range(String path, String range) throws Exception {
+        HttpRequest request = api.request(files + "/stream/read")
+                .header("Content-Type", "application/json")
+                .header("Range", range)
+                .POST(BodyPublishers.ofString(Json.write(Map.of("path", path))))
+                .build();
+        return api.http().send(request, BodyHandlers.ofByteArray());
+    }
+
+    @Test
+    void everyFormOfRangeMeansWhatItSays() throws Exception {
+        put("/tmp/ranges", "0123456789".getBytes(StandardCharsets.UTF_8)).require(204);
+        Map<String, String> wanted = Map.of(
+                "bytes=0-0",
+                "0",
+                "bytes=3-",
+                "3456789",
+                "bytes=-2",
+                "89",
+                "bytes=-99",
+                "0123456789",
+                "bytes=8-99",
+                "89");
+        for (Map.Entry<String, String> one : wanted.entrySet()) {
+            HttpResponse<byte[]> part = range("/tmp/ranges", one.getKey());
+            assertThat(part.statusCode()).as(one.getKey()).isEqualTo(206);
+            assertThat(part.body()).as(one.getKey()).asString().isEqualTo(one.getValue());
+            assertThat(part.headers().firstValue("Content-Length"))
+                    .hasValue(Integer.toString(one.getValue().length()));
+        }
+        for (String ignored : List.of("bytes=0-1,4-5", "lines=1-2")) {
+            HttpResponse<byte[]> whole = range("/tmp/ranges", ignored);
+            assertThat(whole.statusCode()).as(ignored).isEqualTo(200);
+            assertThat(whole.body()).hasSize(10);
+        }
+        for (String bad : List.of("bytes=10-", "bytes=-0", "bytes=5-4", "bytes=x", "bytes=")) {
+            HttpResponse<byte[]> refused = range("/tmp/ranges", bad);
+            assertThat(refused.statusCode()).as(bad).isEqualTo(416);
+            assertThat(refused.headers().firstValue("Content-Range")).hasValue("bytes */10");
+        }
+        assertThat(range("/tmp/none", "bytes=0-1").statusCode()).isEqualTo(404);
+        assertThat(range("/tmp", "bytes=0-1").statusCode()).isEqualTo(400);
+    }
+
+    @Test
+    void aFileThatDoesNotKnowItsSizeIsReadToItsEnd() {
+        put("/tmp/empty", new byte[0]).require(204);
+        Answer empty = api.post(files + "/read", Map.of("path", "/tmp/empty")).require(200);
+        assertThat(empty.bytes()).isEmpty();
+        assertThat(empty.header("Content-Length")).isEqualTo("0");
+        for (String path : List.of("/proc/version", "/proc/kallsyms", "/sys/class/net/lo/mtu")) {
+            byte[] read =
+                    api.post(files + "/read", Map.of("path", path)).require(200).bytes();
+            assertThat(read.length)
+                    .as(path)
+                    .isEqualTo(Integer.parseInt(
+                            sandbox.sh("wc -c <" + path).require().strip()));
+        }
+    }
+
+    @Test
+    void severalFilesGoIntoOneDirectory() {
+        form("/write", file("one", "1"), field("path", "/tmp/several"), file("two", "22"))
+                .require(204);
+        form("/write", field("path", "/tmp/several/"), file("three", "333")).require(204);
+        assertThat(sandbox.sh("cd /tmp/several && cat one two three && ls").require())
+                .isEqualTo("122333one\nthree\ntwo");
+        for (String name : List.of("", "a/b", "..")) {
+            assertThat(form("/write", file(name, "x"), file("good", "x"), field("path", "/tmp/several"))
+                            .status())
+                    .as(name)
+                    .isEqualTo(400);
+        }
+        assertThat(sandbox.sh("ls /tmp/several").require()).doesNotContain("good");
+    }
+
+    @Test
+    void aFileThatIsCutWhileItIsReadBreaksTheAnswer() throws Exception {
+        sandbox.sh("truncate -s 256M /var/tmp/cut").require();
+        HttpRequest request = api.request(files + "/stream/read")
+                .header("Content-Type", "application/json")
+                .POST(BodyPublishers.ofString(Json.write(Map.of("path", "/var/tmp/cut"))))
+                .build();
+        HttpResponse<InputStream> answer = api.http().send(request, BodyHandlers.ofInputStream());
+        assertThat(answer.statusCode()).isEqualTo(200);
+        try (InputStream body = answer.body()) {
+            assertThat(body.readNBytes(1000)).hasSize(1000);
+            sandbox.sh("truncate -s 1M /var/tmp/cut").require();
+            assertThatThrownBy(() -> body.transferTo(OutputStream.nullOutputStream()))
+                    .isInstanceOf(IOException.class);
+        }
+        assertThat(sandbox.exec("rm", "/var/tmp/cut").exitCode()).isZero();
+    }
+
+    @Test
+    void linksAreFollowedWhereContentIsMeantAndNotWhereTheNameIs() {
+        sandbox.sh(
+                        "mkdir -p /tmp/links/dir && cd /tmp/links && echo old >file && ln -s file to-file && ln -s dir to-dir"
+                                + " && ln -s nowhere dangling && ln -s loop loop && touch dir/kept")
+                .require();
+        put("/tmp/links/to-file", "new".getBytes(StandardCharsets.UTF_8)).require(204);
+        assertThat(sandbox.sh("cd /tmp/links && cat file && readlink to-file").require())
+                .isEqualTo("newfile");
+        assertThat(content("/tmp/links/to-file")).asString().isEqualTo("new");
+        assertThat(api.get(files + "?path=/tmp/links/to-dir").require(200).json())
+                .hasSize(1);
+        assertThat(api.post(files + "/read", Map.of("path", "/tmp/links/dangling"))
+                        .status())
+                .isEqualTo(404);
+        assertThat(api.post(files + "/read", Map.of("path", "/tmp/links/loop")).status())
+                .isEqualTo(400);
+        api.post(files + "/move", Map.of("from", "/tmp/links/to-file", "to", "/tmp/links/moved"))
+                .require(204);
+        api.delete(files + "?path=/tmp/links/to-dir").require(204);
+        assertThat(sandbox.sh("cd /tmp/links && readlink moved && ls dir").require())
+                .isEqualTo("file\nkept");
+    }
+
+    @Test
+    void everyRefusalHasItsStatus() {
+        sandbox.sh("mkdir -p /tmp/r/full/x /tmp/r/empty && echo x >/tmp/r/file").require();
+        record Row(Answer answer, int status, String code) {}
+        String unreadable = sandbox.sh("for f in /sys/bus/*/uevent; do echo $f; break; done")
+                .require();
+        for (Row row : List.of(
+                new Row(api.post(files + "/read", Map.of("path", "/tmp/r/none")), 404, "not_found"),
+                new Row(api.post(files + "/read", Map.of("path", "/tmp/r/file/below")), 404, "not_found"),
+                new Row(api.post(files + "/read", Map.of("path", "/tmp/r/full")), 400, "invalid_request"),
+                new Row(api.post(files + "/read", Map.of("path", "/dev/zero")), 400, "invalid_request"),
+                new Row(api.post(files + "/read", Map.of("path", unreadable)), 403, "forbidden"),
+                new Row(put("/tmp/r/full", random(5)), 400, "invalid_request"),
+                new Row(put("/tmp/r/file/below", random(5)), 409, "conflict"),
+                new Row(put("/dev/null", random(5)), 400, "invalid_request"),
+                new Row(put("/proc/none", random(5)), 404, "not_found"),
+                new Row(api.post(files + "/mkdir", Map.of("path", "/tmp/r/file")), 409, "conflict"),
+                new Row(api.post(files + "/mkdir", Map.of("path", "/tmp/r/file/below")), 409, "conflict"),
+                new Row(move("/tmp/r/none", "/tmp/r/y"), 404, "not_found"),
+                new Row(move("/tmp/r/file", "/tmp/r/none/y"), 404, "not_found"),
+                new Row(move("/tmp/r/file", "/tmp/r/empty"), 409, "already_exists"),
+                new Row(move("/tmp/r/empty", "/tmp/r/file"), 409, "already_exists"),
+                new Row(move("/tmp/r/full", "/tmp/r/full/x/y"), 400, "invalid_request"),
+                new Row(move("/tmp/r/file", "/proc/y"), 400, "invalid_request"),
+                new Row(api.delete(files + "?path=/tmp/r/none"), 404, "not_found"),
+                new Row(api.delete(files + "?path=/"), 400, "invalid_request"),
+                new Row(api.delete(files + "?path=/proc"), 403, "forbidden"),
+                new Row(api.get(files + "?path=/tmp/r/none"), 404, "not_found"),
+                new Row(api.get(files + "?path=/tmp/r/file"), 400, "invalid_request"))) {
+            assertThat(row.answer().status()).as(row.answer().text()).isEqualTo(row.status());
+            assertThat(row.answer().errorCode()).as(row.answer().text()).isEqualTo(row.code());
+        }
+        assertThat(sandbox.sh("ls -A /tmp/r; cat /tmp/r/file").require()).isEqualTo("empty\nfile\nfull\nx");
+    }
+
+    private Answer move(String from, String to) {
+        return api.post(files + "/move", Map.of("from", from, "to", to));
+    }
+
     @Test
     void aDirectoryIsListedWithWhatStatSays() {
         sandbox.sh("mkdir -p /tmp/list/sub; printf abc >/tmp/list/f; chmod 640 /tmp/list/f; chown nobody /tmp/list/f;"
@@ -203,23 +363,26 @@ class FilesTest {
 
     @Test
     void anUploadThatBreaksLeavesTheOldFile() throws Exception {
-        put("/tmp/kept", "old".getBytes(StandardCharsets.UTF_8)).require(204);
+        put("/tmp/broken/kept", "old".getBytes(StandardCharsets.UTF_8)).require(204);
         try (Socket socket =
                 new Socket(InetAddress.getLoopbackAddress(), api.base().getPort())) {
             OutputStream out = socket.getOutputStream();
-            out.write(("PUT " + files + "/stream?path=/tmp/kept HTTP/1.1\r\nHost: x\r\nX-API-Key: "
+            out.write(("PUT " + files + "/stream?path=/tmp/broken/kept HTTP/1.1\r\nHost: x\r\nX-API-Key: "
                             + api.headers().get("X-API-Key")
                             + "\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n")
                     .getBytes(StandardCharsets.UTF_8));
             out.write(random(200_000));
             out.flush();
-            Installation.pause(Duration.ofMillis(300));
+            Awaitility.await()
+                    .atMost(Duration.ofSeconds(20))
+                    .until(() -> !sandbox.sh("ls -A /tmp/broken").require().equals("kept"));
         }
-        Installation.pause(Duration.ofMillis(500));
-        assertThat(content("/tmp/kept")).asString().isEqualTo("old");
-        assertThat(sandbox.sh("ls -A /tmp | grep -i kept").require())
-                .as("no temporary file is left")
-                .isEqualTo("kept");
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(20))
+                .untilAsserted(() -> assertThat(sandbox.sh("ls -A /tmp/broken").require())
+                        .as("no temporary file is left")
+                        .isEqualTo("kept"));
+        assertThat(content("/tmp/broken/kept")).asString().isEqualTo("old");
     }
 
     @Test
@@ -235,70 +398,5 @@ class FilesTest {
         } finally {
             sandbox.sh("umount /small").require();
         }
-    }
-
-    @Test
-    void aLargeFileGoesThroughAndBackUnchanged() throws Exception {
-        int mebibytes = 48;
-        byte[] block = random(1 << 20);
-        HttpRequest upload = api.request(files + "/stream?path=/var/large")
-                .header("Content-Type", "application/octet-stream")
-                .PUT(BodyPublishers.ofInputStream(() -> new Repeated(block, mebibytes)))
-                .build();
-        assertThat(api.send(upload).status()).isEqualTo(204);
-        HttpRequest download = api.request(files + "/stream/read")
-                .header("Content-Type", "application/json")
-                .POST(BodyPublishers.ofString("{\"path\":\"/var/large\"}"))
-                .build();
-        HttpResponse<InputStream> answer = api.http().send(download, BodyHandlers.ofInputStream());
-        try (InputStream body = answer.body()) {
-            for (int i = 0; i < mebibytes; i++) {
-                assertThat(Arrays.equals(body.readNBytes(block.length), block))
-                        .as("block " + i)
-                        .isTrue();
-            }
-            assertThat(body.read()).isEqualTo(-1);
-        }
-        sandbox.exec("rm", "/var/large").require();
-    }
-
-    /** A block, so many times. */
-    private static final class Repeated extends InputStream {
-        private final byte[] block;
-        private final long length;
-        private long at;
-
-        Repeated(byte[] block, int times) {
-            this.block = block;
-            this.length = (long) block.length * times;
-        }
-
-        @Override
-        public int read() {
-            return at == length ? -1 : block[(int) (at++ % block.length)] & 0xff;
-        }
-
-        @Override
-        public int read(byte[] target, int offset, int wanted) throws IOException {
-            if (at == length) {
-                return -1;
-            }
-            int from = (int) (at % block.length);
-            int count = (int) Math.min(Math.min(wanted, block.length - from), length - at);
-            System.arraycopy(block, from, target, offset, count);
-            at += count;
-            return count;
-        }
-    }
-
-    @Test
-    void aDirectoryInTheWayIsAConflict() {
-        api.post(files + "/mkdir", Map.of("path", "/tmp/in-the-way/x")).require(204);
-        assertThat(put("/tmp/in-the-way", random(5)).status()).isBetween(400, 409);
-        put("/tmp/a-file", random(5)).require(204);
-        assertThat(put("/tmp/a-file/below", random(5)).status()).isBetween(400, 409);
-        assertThat(api.post(files + "/move", Map.of("from", "/tmp/none", "to", "/tmp/y"))
-                        .status())
-                .isEqualTo(404);
     }
 }

@@ -19,7 +19,10 @@ import java.util.Optional;
 final class Streams {
     private static final int ROUNDS = 100;
     private static final int QUICK_ROUNDS = 20;
-    private static final int WARM_UP_ROUNDS = 20;
+    /** A server that has just been started translates its programs meanwhile. */
+    private static final int WARM_UP_ROUNDS = 100;
+
+    private static final int QUICK_WARM_UP_ROUNDS = 20;
     private static final int GUEST_PORT = 49983;
     private static final Duration TIMEOUT = Duration.ofSeconds(30);
     private static final String TRUE = "/bin/true";
@@ -52,10 +55,14 @@ final class Streams {
         return bench.options().quick() ? QUICK_ROUNDS : ROUNDS;
     }
 
+    private int warmUpRounds() {
+        return bench.options().quick() ? QUICK_WARM_UP_ROUNDS : WARM_UP_ROUNDS;
+    }
+
     private void execs(String id, GuestClient guest) {
-        for (int round = -WARM_UP_ROUNDS; round < rounds(); round++) {
+        for (int round = -warmUpRounds(); round < rounds(); round++) {
             bench.interruption().check();
-            int number = round + WARM_UP_ROUNDS;
+            int number = round + warmUpRounds();
             StartExec command = StartExec.newBuilder()
                     .setExecId("bench-" + number)
                     .addArgv(TRUE)
@@ -77,7 +84,7 @@ final class Streams {
                 ExecStream stream = guest.startExec(cat, Deadline.after(TIMEOUT))) {
             socket.awaitReady();
             awaitReady(stream);
-            for (int round = -WARM_UP_ROUNDS; round < rounds(); round++) {
+            for (int round = -warmUpRounds(); round < rounds(); round++) {
                 bench.interruption().check();
                 String key = String.valueOf((char) ('a' + Math.floorMod(round, 26)));
                 timed(round >= 0, Subject.ECHO_WEBSOCKET, () -> socket.type(key));
