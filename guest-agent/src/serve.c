@@ -216,8 +216,8 @@ static void serve_signal_exec(Connection *c, const Request *request) {
 
 static ssize_t encode_info(const struct exec *exec, unsigned char *to, size_t capacity) {
     ExecInfo info = {.exec_id = text_of(exec->id), .pid = exec->pid, .pty = exec->pty,
-                     .started_unix_nanos = exec->started_unix_nanos, .running = !exec->finished,
-                     .has_exited = exec->finished, .exited = exec->exited};
+                     .started_unix_nanos = exec->started_unix_nanos, .running = exec->running,
+                     .has_exited = !exec->running, .exited = exec->exited};
     for (size_t at = 0; at < exec->argv_size;) {
         struct text argument = text_of((const char *)exec->argv + at);
         if (!texts_append(&info.argv, argument))

@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.stream.Collectors;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -244,15 +245,19 @@ class StreamsTest {
                 .untilAsserted(() ->
                         assertThat(sandbox.sh("pgrep -x yes | wc -l").require()).isEqualTo("0"));
         assertThat(floods.get(2).stream().until("exit").path("signal").asInt(0)).isEqualTo(9);
-        // One that is not read to its end keeps what it printed, and is not listed as ended before that is read.
-        Set<String> readToTheEnd = Set.of(floods.get(1).exec(), floods.get(2).exec());
+        // Also those whose output nobody has read to its end.
+        Set<String> stopped = floods.stream().map(Flood::exec).collect(Collectors.toSet());
         JsonNode execs =
                 sandbox.api().get(sandbox.path() + "/execs").require(200).json();
+        int listed = 0;
         for (JsonNode exec : execs) {
-            if (readToTheEnd.contains(exec.path("exec_id").asString(""))) {
+            if (stopped.contains(exec.path("exec_id").asString(""))) {
+                listed++;
+                assertThat(exec.path("running").asBoolean(true)).as(exec.toString()).isFalse();
                 assertThat(exec.path("signal").asInt(0)).as(exec.toString()).isEqualTo(9);
             }
         }
+        assertThat(listed).isEqualTo(floods.size());
     }
 
     @Test
