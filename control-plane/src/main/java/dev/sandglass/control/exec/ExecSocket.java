@@ -139,6 +139,9 @@ public final class ExecSocket implements Session.Listener {
     private volatile boolean sending;
     private int silentPings; // of the pinging thread
     private final AtomicBoolean stopping = new AtomicBoolean();
+    /** An exit or error is on its way, after which nothing comes but the close. */
+    private final AtomicBoolean lastSaid = new AtomicBoolean();
+
     private final Bucket messages = bucket(MESSAGES_PER_SECOND_MAX);
     private final Bucket controlFrames = bucket(CONTROL_FRAMES_PER_SECOND_MAX);
 
@@ -334,9 +337,12 @@ public final class ExecSocket implements Session.Listener {
         onEnd.accept(this, sandbox);
     }
 
+    /** Of two who fail, or of a failure and an exit, the first has the last word: what it ends fails the other. */
     private void fail(PlatformException failure) {
-        trySend(new ErrorMessage("error", failure.code().wireName(), failure.reason()));
-        end(NORMAL, "");
+        if (lastSaid.compareAndSet(false, true)) {
+            trySend(new ErrorMessage("error", failure.code().wireName(), failure.reason()));
+            end(NORMAL, "");
+        }
     }
 
     // ---- client to process
@@ -522,8 +528,10 @@ public final class ExecSocket implements Session.Listener {
                     case OUTPUT -> output(cutter, response.getOutput());
                     case EXITED -> {
                         cutter.end().ifPresent(this::send);
-                        exited(response.getExited());
-                        end(NORMAL, "");
+                        if (lastSaid.compareAndSet(false, true)) {
+                            exited(response.getExited());
+                            end(NORMAL, "");
+                        }
                         return;
                     }
                     case KIND_NOT_SET -> log.debug("an agent newer than this said something unknown");
@@ -555,6 +563,9 @@ public final class ExecSocket implements Session.Listener {
     }
 
     private void send(OutputCutter.Piece piece) {
+        if (lastSaid.get()) {
+            return;
+        }
         String type = switch (piece.stream()) {
             case STDERR -> "stderr";
             case PTY -> "pty";
