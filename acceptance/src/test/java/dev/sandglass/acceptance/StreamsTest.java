@@ -253,7 +253,9 @@ class StreamsTest {
         for (JsonNode exec : execs) {
             if (stopped.contains(exec.path("exec_id").asString(""))) {
                 listed++;
-                assertThat(exec.path("running").asBoolean(true)).as(exec.toString()).isFalse();
+                assertThat(exec.path("running").asBoolean(true))
+                        .as(exec.toString())
+                        .isFalse();
                 assertThat(exec.path("signal").asInt(0)).as(exec.toString()).isEqualTo(9);
             }
         }
