@@ -57,6 +57,9 @@ class OperationsTest {
     @AfterAll
     void end() {
         try (Installation last = first) {
+            // Connections that the client has kept to a process that was stopped end with this, on either.
+            awaitReady(either);
+            awaitReady(either);
             either.get("/v1/sandboxes")
                     .require(200)
                     .json()
@@ -217,7 +220,7 @@ class OperationsTest {
             long killed = System.nanoTime();
             Awaitility.await().until(() -> two.get(sandbox.path()).status() == 503);
             int refused = 0;
-            while (System.nanoTime() - killed < AWAY.toNanos()) {
+            do { // one refusal alone takes seconds
                 long asked = System.nanoTime();
                 Api.Answer answer = two.get(sandbox.path()).require(503);
                 assertThat(Duration.ofNanos(System.nanoTime() - asked)).isLessThan(ANSWERED_WITHIN);
@@ -226,8 +229,7 @@ class OperationsTest {
                 assertThat(two.get("/healthz").status()).isEqualTo(200);
                 assertThat(two.get("/readyz").status()).isEqualTo(503);
                 refused++;
-            }
-            assertThat(refused).isPositive();
+            } while (System.nanoTime() - killed < AWAY.toNanos());
             first.launch();
             first.awaitReady(BACK);
             long back = System.nanoTime();
