@@ -82,10 +82,10 @@ final class Wiring implements AutoCloseable {
                     SnapshotFeature.templates(database.jdbi(), answers),
                     telemetry));
             SnapshotFeature snapshots = SnapshotFeature.wire(database.jdbi(), answers, hosts, sandboxes);
-            ExecSockets execSockets = own(new ExecSockets(
+            ExecSockets execSockets = new ExecSockets(
                     sandboxes.sandboxes(),
                     configuration.http().idleTimeout().dividedBy(3),
-                    configuration.quota().streams()));
+                    configuration.quota().streams());
             ExecResource execs = new ExecResource(
                     sandboxes.sandboxes(),
                     new Origins(configuration.publicUrl(), configuration.allowedOrigins()),
@@ -129,7 +129,8 @@ final class Wiring implements AutoCloseable {
                     routes,
                     new Authenticator(tokens::verify, apiKeys.keys()::find),
                     telemetry));
-            own(execSockets); // again: before the server waits for requests, streams are told that it stops
+            own(execSockets)
+                    .start(); // closed first: before the server waits for requests, streams are told that it stops
             gauges(telemetry, database, execSockets);
             own(() -> announceStop(configuration.drain()));
         } catch (RuntimeException e) {

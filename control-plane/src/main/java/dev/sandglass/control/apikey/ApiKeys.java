@@ -21,7 +21,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Makes, finds and deletes keys. A key that was found is remembered until the database announces that it has changed. That a key was used is written down off the request path by a thread of our own.
+ * Makes, finds and deletes keys. A key that was found is remembered until the database announces that it has
+ * changed. That a key was used is written down off the request path by a thread of our own.
  */
 public final class ApiKeys implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ApiKeys.class);

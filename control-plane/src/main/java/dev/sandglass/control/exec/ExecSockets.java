@@ -18,6 +18,7 @@ public final class ExecSockets implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ExecSockets.class);
 
     private final Sandboxes sandboxes;
+    private final Duration pingEvery;
     private final int perTeamMax;
     private final Set<ExecSocket> open = ConcurrentHashMap.newKeySet();
     private final ConcurrentHashMap<TeamId, Integer> counts = new ConcurrentHashMap<>();
@@ -30,7 +31,12 @@ public final class ExecSockets implements AutoCloseable {
      */
     public ExecSockets(Sandboxes sandboxes, Duration pingEvery, int perTeamMax) {
         this.sandboxes = sandboxes;
+        this.pingEvery = pingEvery;
         this.perTeamMax = perTeamMax;
+    }
+
+    /** Pings from now on. Before, there is nothing to close. */
+    public void start() {
         long period = pingEvery.toMillis();
         var _ = pinger.scheduleWithFixedDelay(this::ping, period, period, TimeUnit.MILLISECONDS);
     }

@@ -7,8 +7,8 @@ import java.io.InputStream;
 import java.time.Duration;
 
 /**
- * A request's body of bounded length that must come at some pace: who sends a byte now and then holds a connection and a place among the
- * requests. Only the time spent waiting for the caller counts. Used by one thread.
+ * A request's body of bounded length that must come at some pace: who sends a byte now and then holds a connection and a
+ * place among the requests. Only the time spent waiting for the caller counts. Used by one thread.
  */
 final class ArrivingBody extends InputStream {
     private static final long SECOND_NANOS = Duration.ofSeconds(1).toNanos();

@@ -1,5 +1,7 @@
 package dev.sandglass.host.agent;
 
+import dev.sandglass.contract.ErrorCode;
+import dev.sandglass.contract.PlatformException;
 import dev.sandglass.host.image.Template;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.FileDescriptor;
@@ -70,7 +72,7 @@ final class Blanks implements AutoCloseable {
     private record Source(Parts parts) implements Stock.Source<String, Kept> {
         @Override
         public Kept make(String templateId) {
-            Templates.Lease lease = parts.templates().lease(templateId);
+            Templates.Lease lease = lease(templateId);
             try {
                 Deadline deadline = Deadline.after(Stock.FILL_TIMEOUT);
                 Template template = lease.template();
@@ -78,6 +80,15 @@ final class Blanks implements AutoCloseable {
             } catch (RuntimeException failure) {
                 lease.close();
                 throw failure;
+            }
+        }
+
+        /** One that is missing or damaged will not come back: whoever resumes from it is told why. */
+        private Templates.Lease lease(String templateId) {
+            try {
+                return parts.templates().lease(templateId);
+            } catch (PlatformException gone) {
+                throw new PlatformException(ErrorCode.NOT_FOUND, gone.reason(), gone);
             }
         }
 

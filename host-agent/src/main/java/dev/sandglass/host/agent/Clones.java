@@ -131,6 +131,7 @@ final class Clones {
                             content.id(),
                             () -> parts.memory(home, template, content.booted(), content.memoryMb()));
             memory.requireCompatible(parts.host().vmm().identity());
+            byte[] token = HexFormat.of().parseHex(content.guestToken());
             Machines.Blank blank = blanks.take(template, content.booted(), background, deadline);
             Path state = parts.machines().directory(blank.name()).resolve(STATE);
             Function<Path, Disk> shared = _ -> {
@@ -143,7 +144,7 @@ final class Clones {
             return parts.machines()
                     .restore(
                             blank,
-                            new Machines.Content(shared, HexFormat.of().parseHex(content.guestToken()), background),
+                            new Machines.Content(shared, token, background),
                             disk -> parts.memory(state, template, content.booted(), content.memoryMb())
                                     .restore(blank.vm(), disk, deadline));
         }

@@ -54,7 +54,8 @@ final class Deaths implements AutoCloseable {
 
     /**
      * What to tell whoever asked for something that failed because the machine ended on the way; empty if it did not. Then
-     * the sandbox is made a stopped one, with its disk. Only for the holder of the operation, and not for one whose ledger says that it is paused.
+     * the sandbox is made a stopped one, with its disk. Only for the holder of the operation, and not for one whose ledger
+     * says that it is paused.
      *
      * @param doing as in "while it was being paused"
      */

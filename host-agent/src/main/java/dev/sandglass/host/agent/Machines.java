@@ -181,9 +181,9 @@ final class Machines {
         }
     }
 
-    /** A process that cannot be started on a full disk says so in many ways. */
+    /** A process that cannot be started on a full disk says so in many ways; what has words for people keeps them. */
     private RuntimeException fullOr(RuntimeException failure) {
-        return Linux.statfs(directory).availableBytes() >= SPACE_MIN
+        return failure instanceof PlatformException || Linux.statfs(directory).availableBytes() >= SPACE_MIN
                 ? failure
                 : new PlatformException(
                         ErrorCode.DISK_FULL,

@@ -121,12 +121,10 @@ final class Resume {
         Ledger.Entry entry = sandbox.entry().withTimeout(timeoutSec);
         SavedMemory memory = parts.memory(sandbox, template);
         memory.requireCompatible(parts.host().vmm().identity());
+        Machines.Content content = content(sandbox, template, HexFormat.of().parseHex(paused.guestToken()));
         Machines.Blank blank = blanks.take(template, entry.booted(), false, deadline);
-        LiveMachine machine = parts.machines()
-                .restore(
-                        blank,
-                        content(sandbox, template, HexFormat.of().parseHex(paused.guestToken())),
-                        disk -> memory.restore(blank.vm(), disk, deadline));
+        LiveMachine machine =
+                parts.machines().restore(blank, content, disk -> memory.restore(blank.vm(), disk, deadline));
         byte[] token = Secrets.guestToken();
         Ledger.Entry resuming = entry.with(new SandboxState.Resuming(machine.recorded(token), paused.guestToken()));
         String name = sandbox.id().value();

@@ -226,7 +226,7 @@ final class Stock<K, T> implements AutoCloseable {
         }
     }
 
-    /** A shape that cannot be cloned, now or later, is not tried for ever. */
+    /** A kind that cannot be made, now or later, is not tried for ever. */
     private synchronized void giveUpWhatIsGone(K kind, RuntimeException failure) {
         if (failure instanceof PlatformException refused
                 && (refused.code() == ErrorCode.NOT_FOUND || refused.code() == ErrorCode.INVALID_REQUEST)) {

@@ -239,7 +239,12 @@ final class QemuMachine implements VirtualMachine {
         DurableFile.write(deviceState, whole(state));
     }
 
-    /** Of a machine that has run nothing yet. */
+    /** Until then the process may still be the launcher, which is root: whose files are given to is not known yet. */
+    void awaitListening(Deadline deadline) {
+        qmp(deadline);
+    }
+
+    /** Of a machine that listens and has run nothing yet. */
     void attachDisk(List<BlockLayer> own, Optional<String> base, Deadline deadline) {
         disk.attach(own, base, ControlDirectory.user(identity()), deadline);
     }
@@ -255,7 +260,7 @@ final class QemuMachine implements VirtualMachine {
     void loadState(FileDescriptor deviceState, MemoryLoader loader, Deadline deadline) {
         QmpClient qmp = qmp(deadline);
         load(loader);
-        migration(qmp, "load its state", () -> sendState(deviceState), deadline);
+        migration(qmp, "load its state", () -> sendState(deviceState, deadline), deadline);
         String status = qmp.execute("query-status", deadline).path("status").asString("");
         if (!status.equals("paused")) {
             throw new VmmFailed(name + ": is '" + status + "' after loading its state; " + lastWords());
@@ -263,13 +268,17 @@ final class QemuMachine implements VirtualMachine {
     }
 
     /** QEMU does not read on after what it takes for the end. */
-    private void sendState(FileDescriptor deviceState) {
+    private void sendState(FileDescriptor deviceState, Deadline deadline) {
         try (FileDescriptor opened = control.open();
                 SocketChannel channel = SocketChannel.open(
                         UnixDomainSocketAddress.of(opened.path().resolve(INCOMING)))) {
+            channel.configureBlocking(false);
             ByteBuffer rest = ByteBuffer.wrap(read(deviceState.path()));
             while (rest.hasRemaining()) {
-                channel.write(rest);
+                if (channel.write(rest) == 0) {
+                    deadline.check(name + ": send its state");
+                    pause();
+                }
             }
         } catch (IOException e) {
             throw new VmmFailed(name + ": its state cannot be sent; " + lastWords(), e);

@@ -80,7 +80,7 @@ public final class QemuVmm implements Vmm {
     @Override
     public VirtualMachine boot(MachinePlan plan, List<BlockLayer> ownDisk, BootSource source, Deadline deadline) {
         return start(plan, deadline, control -> command(plan).boot(control, source), machine -> {
-            machine.vcpusRunning(deadline); // it listens
+            machine.awaitListening(deadline);
             machine.takeControl();
             machine.attachDisk(ownDisk, baseNode(plan), deadline);
             machine.continueVcpus(deadline);
