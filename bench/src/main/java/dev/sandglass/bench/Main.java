@@ -9,7 +9,7 @@ import dev.sandglass.cli.server.SettingsProblem;
 import dev.sandglass.cli.terminal.ConsoleProgress;
 import dev.sandglass.cli.terminal.Terminal;
 import dev.sandglass.contract.Id.Ids;
-import dev.sandglass.host.linux.Scope;
+import dev.sandglass.contract.Scope;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.PrintWriter;

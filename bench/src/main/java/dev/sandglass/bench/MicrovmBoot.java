@@ -1,6 +1,7 @@
 package dev.sandglass.bench;
 
 import dev.sandglass.contract.Id.Ids;
+import dev.sandglass.contract.Scope;
 import dev.sandglass.contract.guest.v1.StartExec;
 import dev.sandglass.host.disk.Disk;
 import dev.sandglass.host.disk.DiskLayer;
@@ -11,7 +12,6 @@ import dev.sandglass.host.image.ImageStore;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.FileDescriptor;
 import dev.sandglass.host.linux.Linux;
-import dev.sandglass.host.linux.Scope;
 import dev.sandglass.host.network.NetworkConfiguration;
 import dev.sandglass.host.network.Networks;
 import dev.sandglass.host.network.Slot;

@@ -130,9 +130,15 @@ public sealed interface Id {
         }
 
         public static boolean isValid(String prefix, String value) {
-            return value.length() == prefix.length() + LENGTH
-                    && value.startsWith(prefix)
-                    && value.substring(prefix.length()).chars().allMatch(c -> ALPHABET.indexOf(c) >= 0);
+            if (value.length() != prefix.length() + LENGTH || !value.startsWith(prefix)) {
+                return false;
+            }
+            for (int i = prefix.length(); i < value.length(); i++) {
+                if (ALPHABET.indexOf(value.charAt(i)) < 0) {
+                    return false;
+                }
+            }
+            return true;
         }
 
         static String random(String prefix) {

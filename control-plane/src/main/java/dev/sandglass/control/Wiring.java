@@ -2,6 +2,7 @@ package dev.sandglass.control;
 
 import dev.sandglass.contract.Id;
 import dev.sandglass.contract.Progress;
+import dev.sandglass.contract.Scope;
 import dev.sandglass.contract.SecretFile;
 import dev.sandglass.control.account.AccountFeature;
 import dev.sandglass.control.account.Tokens;
@@ -32,16 +33,14 @@ import dev.sandglass.control.snapshot.SnapshotFeature;
 import java.net.InetSocketAddress;
 import java.time.Clock;
 import java.time.Duration;
-import java.util.ArrayDeque;
-import java.util.ArrayList;
-import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /** Everything the control plane consists of, made in order and closed in reverse. One line for each feature. */
 final class Wiring implements AutoCloseable {
-    private final Deque<AutoCloseable> owned = new ArrayDeque<>();
+    private final Scope owned = Scope.open("stop the control plane");
     private volatile boolean stopping;
 
     final Announcements announcements;
@@ -73,7 +72,7 @@ final class Wiring implements AutoCloseable {
             own(apiKeys.keys());
             StoredAnswers answers = new StoredAnswers(database.jdbi());
             sandboxes = own(new SandboxFeature(
-                    database.jdbi(),
+                    database,
                     answers,
                     hosts,
                     hostStore,
@@ -111,17 +110,19 @@ final class Wiring implements AutoCloseable {
             registry = registryAddress(configuration, agent.isPresent())
                     .map(listen -> own(HostRegistry.start(listen, configuration.installation(), hosts, hostStore)));
 
-            routes = new ArrayList<>();
-            routes.addAll(accounts.routes());
-            routes.addAll(oauth.routes());
-            routes.addAll(apiKeys.routes());
-            routes.addAll(sandboxes.routes());
-            routes.addAll(snapshots.routes());
-            routes.addAll(execs.routes());
-            routes.addAll(files.routes());
-            routes.addAll(system.routes());
-            routes.addAll(DocumentResource.routes());
-            routes.addAll(TestPage.routes());
+            routes = Stream.of(
+                            accounts.routes(),
+                            oauth.routes(),
+                            apiKeys.routes(),
+                            sandboxes.routes(),
+                            snapshots.routes(),
+                            execs.routes(),
+                            files.routes(),
+                            system.routes(),
+                            DocumentResource.routes(),
+                            TestPage.routes())
+                    .flatMap(List::stream)
+                    .toList();
             progress.step("starting the API");
             server = own(WebServer.start(
                     configuration.listen(),
@@ -132,7 +133,7 @@ final class Wiring implements AutoCloseable {
             own(execSockets)
                     .start(); // closed first: before the server waits for requests, streams are told that it stops
             gauges(telemetry, database, execSockets);
-            own(() -> announceStop(configuration.drain()));
+            owned.defer("announce the stop", () -> announceStop(configuration.drain()));
         } catch (RuntimeException e) {
             closeAfter(e);
             throw e;
@@ -163,8 +164,7 @@ final class Wiring implements AutoCloseable {
     }
 
     private <T extends AutoCloseable> T own(T part) {
-        owned.push(part);
-        return part;
+        return owned.own(part);
     }
 
     private DatabaseAddress embeddedDatabase(ControlPlaneConfiguration configuration, Progress progress) {
@@ -201,20 +201,6 @@ final class Wiring implements AutoCloseable {
     /** Everything, in reverse; a part that fails to close does not keep the others from it. */
     @Override
     public void close() {
-        RuntimeException first = null;
-        while (!owned.isEmpty()) {
-            try {
-                owned.pop().close();
-            } catch (Exception e) {
-                if (first == null) {
-                    first = new IllegalStateException("the control plane did not stop cleanly", e);
-                } else {
-                    first.addSuppressed(e);
-                }
-            }
-        }
-        if (first != null) {
-            throw first;
-        }
+        owned.close();
     }
 }

@@ -4,6 +4,7 @@ import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import com.zaxxer.hikari.HikariPoolMXBean;
 import dev.sandglass.contract.Progress;
+import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.SQLTransientConnectionException;
 import java.time.Duration;
@@ -133,6 +134,11 @@ public final class Database implements AutoCloseable {
 
     public Jdbi jdbi() {
         return jdbi;
+    }
+
+    /** One of the pool's, for what is too frequent for Jdbi; whoever asked for it closes it. */
+    public Connection connection() throws SQLException {
+        return pool.getConnection();
     }
 
     /** Connections of the pool. */

@@ -105,9 +105,7 @@ final class FrontHandler extends Handler.Abstract {
 
     private static String shown(String parameter) {
         String head = parameter.length() <= SHOWN_MAX ? parameter : parameter.substring(0, SHOWN_MAX) + "~";
-        return head.chars().allMatch(c -> c >= ' ' && c <= '~')
-                ? head
-                : UNPRINTABLE.matcher(head).replaceAll("?");
+        return UNPRINTABLE.matcher(head).find() ? UNPRINTABLE.matcher(head).replaceAll("?") : head;
     }
 
     /** What the log line says. */

@@ -13,7 +13,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import org.eclipse.jetty.http.HttpField;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.server.Request;
 import org.eclipse.jetty.util.Fields;
@@ -132,9 +131,7 @@ public final class HttpRequest {
     }
 
     public List<String> headers(String name) {
-        return request.getHeaders().getFields(name).stream()
-                .map(HttpField::getValue)
-                .toList();
+        return request.getHeaders().getValuesList(name);
     }
 
     /** Whether this asks for an upgrade to a WebSocket. */
@@ -224,7 +221,8 @@ public final class HttpRequest {
     }
 
     private Optional<InetAddress> origin() {
-        return peer().map(peer -> settings.proxies().origin(peer, headers("X-Forwarded-For")));
+        TrustedProxies proxies = settings.proxies();
+        return peer().map(peer -> proxies.contains(peer) ? proxies.origin(peer, headers("X-Forwarded-For")) : peer);
     }
 
     private Optional<InetAddress> peer() {

@@ -3,11 +3,13 @@ package dev.sandglass.control.sandbox;
 import dev.sandglass.contract.Id.SandboxId;
 import dev.sandglass.contract.Id.SnapshotId;
 import dev.sandglass.contract.Id.TeamId;
+import dev.sandglass.control.database.Database;
 import dev.sandglass.control.http.Json;
 import dev.sandglass.control.idempotency.Answer;
 import dev.sandglass.control.idempotency.Idempotency;
 import dev.sandglass.control.idempotency.StoredAnswers;
 import java.nio.charset.StandardCharsets;
+import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
@@ -39,11 +41,13 @@ final class PostgresSandboxStore implements SandboxStore {
      */
     private static final String COMMIT_SOON = "set_config('synchronous_commit', 'off', true)";
 
+    private final Database database;
     private final Jdbi jdbi;
     private final StoredAnswers answers;
 
-    PostgresSandboxStore(Jdbi jdbi, StoredAnswers answers) {
-        this.jdbi = jdbi;
+    PostgresSandboxStore(Database database, StoredAnswers answers) {
+        this.database = database;
+        this.jdbi = database.jdbi();
         this.answers = answers;
     }
 
@@ -154,20 +158,19 @@ final class PostgresSandboxStore implements SandboxStore {
         });
     }
 
-    /** By far the most frequent query, and in the way of every request: Jdbi's binding and mapping cost more than it. */
+    /** By far the most frequent query, and in the way of every request: Jdbi's handle and mapping cost more than it. */
     @Override
     public Optional<Sandbox> find(TeamId team, SandboxId id) {
-        return jdbi.withHandle(handle -> {
-            try (PreparedStatement query = handle.getConnection().prepareStatement(FIND)) {
-                query.setString(1, id.value());
-                query.setString(2, team.value());
-                try (ResultSet rows = query.executeQuery()) {
-                    return rows.next() ? Optional.of(sandbox(rows)) : Optional.empty();
-                }
-            } catch (SQLException e) {
-                throw new IllegalStateException("read a sandbox", e);
+        try (Connection connection = database.connection();
+                PreparedStatement query = connection.prepareStatement(FIND)) {
+            query.setString(1, id.value());
+            query.setString(2, team.value());
+            try (ResultSet rows = query.executeQuery()) {
+                return rows.next() ? Optional.of(sandbox(rows)) : Optional.empty();
             }
-        });
+        } catch (SQLException e) {
+            throw new IllegalStateException("read a sandbox", e);
+        }
     }
 
     @Override

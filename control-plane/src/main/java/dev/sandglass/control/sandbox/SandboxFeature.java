@@ -1,5 +1,6 @@
 package dev.sandglass.control.sandbox;
 
+import dev.sandglass.control.database.Database;
 import dev.sandglass.control.database.Leadership;
 import dev.sandglass.control.host.HostDirectory;
 import dev.sandglass.control.host.HostStore;
@@ -10,7 +11,6 @@ import dev.sandglass.control.observe.Telemetry;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
-import org.jdbi.v3.core.Jdbi;
 
 /** The feature, wired. Closing it waits for work on sandboxes that is under way. */
 public final class SandboxFeature implements AutoCloseable {
@@ -25,7 +25,7 @@ public final class SandboxFeature implements AutoCloseable {
 
     /** {@code templates}: those of teams, beside the base. */
     public SandboxFeature(
-            Jdbi jdbi,
+            Database database,
             StoredAnswers answers,
             HostDirectory hosts,
             HostStore hostStore,
@@ -33,7 +33,7 @@ public final class SandboxFeature implements AutoCloseable {
             TeamQuota quota,
             Template.Catalogue templates,
             Telemetry telemetry) {
-        store = new PostgresSandboxStore(jdbi, answers);
+        store = new PostgresSandboxStore(database, answers);
         lifecycle = new Lifecycle(telemetry);
         activity = new Activity(store);
         Machines machines = new AgentMachines(hosts);
@@ -47,7 +47,7 @@ public final class SandboxFeature implements AutoCloseable {
                 Pace.SYSTEM,
                 () -> soon.get().run());
         reconciler = new Reconciler(
-                new Leadership(jdbi, Reconciler.LOCK),
+                new Leadership(database.jdbi(), Reconciler.LOCK),
                 new Rounds(store, machines, operations, hosts.installation(), Pace.SYSTEM),
                 hostStore,
                 store,

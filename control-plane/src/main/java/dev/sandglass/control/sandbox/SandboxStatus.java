@@ -2,7 +2,9 @@ package dev.sandglass.control.sandbox;
 
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /** As the public API names them, in lower case. */
 public enum SandboxStatus {
@@ -14,8 +16,13 @@ public enum SandboxStatus {
     STOPPED,
     ERROR;
 
+    private static final Map<String, SandboxStatus> BY_WIRE_NAME =
+            Arrays.stream(values()).collect(Collectors.toUnmodifiableMap(SandboxStatus::wireName, status -> status));
+
+    private final String wireName = name().toLowerCase(Locale.ROOT);
+
     public String wireName() {
-        return name().toLowerCase(Locale.ROOT);
+        return wireName;
     }
 
     /** Somebody works on it, with a deadline. */
@@ -37,8 +44,6 @@ public enum SandboxStatus {
     }
 
     static Optional<SandboxStatus> named(String name) {
-        return Arrays.stream(values())
-                .filter(status -> status.wireName().equals(name))
-                .findFirst();
+        return Optional.ofNullable(BY_WIRE_NAME.get(name));
     }
 }

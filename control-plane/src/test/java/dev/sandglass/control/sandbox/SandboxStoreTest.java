@@ -49,7 +49,7 @@ final class SandboxStoreTest {
     }
 
     Stream<SandboxStore> stores() {
-        return Stream.of(new PostgresSandboxStore(database.jdbi(), new StoredAnswers(database.jdbi())), memory);
+        return Stream.of(new PostgresSandboxStore(database, new StoredAnswers(database.jdbi())), memory);
     }
 
     private Sandbox insert(SandboxStore store, Duration within) {

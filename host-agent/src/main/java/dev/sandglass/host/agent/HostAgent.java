@@ -2,13 +2,13 @@ package dev.sandglass.host.agent;
 
 import dev.sandglass.contract.Id.Ids;
 import dev.sandglass.contract.Progress;
+import dev.sandglass.contract.Scope;
 import dev.sandglass.contract.host.v1.HostCapacity;
 import dev.sandglass.host.disk.Qcow2Disks;
 import dev.sandglass.host.image.ImageStore;
 import dev.sandglass.host.image.Shape;
 import dev.sandglass.host.image.TemplateStore;
 import dev.sandglass.host.linux.DurableFile;
-import dev.sandglass.host.linux.Scope;
 import dev.sandglass.host.network.NetworkConfiguration;
 import dev.sandglass.host.network.Networks;
 import dev.sandglass.host.process.Cgroups;

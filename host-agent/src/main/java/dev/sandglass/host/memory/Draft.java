@@ -1,9 +1,9 @@
 package dev.sandglass.host.memory;
 
+import dev.sandglass.contract.Scope;
 import dev.sandglass.host.linux.FileDescriptor;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.linux.LinuxException;
-import dev.sandglass.host.linux.Scope;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;

@@ -1,6 +1,6 @@
 package dev.sandglass.host.memory;
 
-import dev.sandglass.host.linux.Scope;
+import dev.sandglass.contract.Scope;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;

@@ -1,10 +1,10 @@
 package dev.sandglass.host.memory;
 
+import dev.sandglass.contract.Scope;
 import dev.sandglass.host.linux.Errno;
 import dev.sandglass.host.linux.FileStatus;
 import dev.sandglass.host.linux.Linux;
 import dev.sandglass.host.linux.LinuxException;
-import dev.sandglass.host.linux.Scope;
 import dev.sandglass.host.process.ProcessIdentity;
 import java.io.EOFException;
 import java.io.IOException;

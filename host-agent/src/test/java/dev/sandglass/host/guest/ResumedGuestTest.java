@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandglass.contract.Id;
 import dev.sandglass.contract.PlatformException;
+import dev.sandglass.contract.Scope;
 import dev.sandglass.contract.guest.v1.StartExec;
 import dev.sandglass.host.disk.DiskLayer;
 import dev.sandglass.host.disk.Qcow2Disks;
@@ -13,7 +14,6 @@ import dev.sandglass.host.image.BootImages;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.FileDescriptor;
 import dev.sandglass.host.linux.Linux;
-import dev.sandglass.host.linux.Scope;
 import dev.sandglass.host.network.Ipv4Range;
 import dev.sandglass.host.network.NetworkConfiguration;
 import dev.sandglass.host.network.Networks;

@@ -3,9 +3,9 @@ package dev.sandglass.host.network;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.sandglass.contract.Id;
+import dev.sandglass.contract.Scope;
 import dev.sandglass.host.linux.Command;
 import dev.sandglass.host.linux.Deadline;
-import dev.sandglass.host.linux.Scope;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;

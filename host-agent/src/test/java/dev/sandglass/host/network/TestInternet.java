@@ -1,8 +1,8 @@
 package dev.sandglass.host.network;
 
 import dev.sandglass.contract.Id;
+import dev.sandglass.contract.Scope;
 import dev.sandglass.host.linux.Command;
-import dev.sandglass.host.linux.Scope;
 import java.io.IOException;
 import java.net.Inet4Address;
 import java.util.List;

@@ -3,13 +3,13 @@ package dev.sandglass.host.vmm;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.sandglass.contract.Scope;
 import dev.sandglass.host.image.BootImages;
 import dev.sandglass.host.linux.Command;
 import dev.sandglass.host.linux.Deadline;
 import dev.sandglass.host.linux.DeadlineExceeded;
 import dev.sandglass.host.linux.FileDescriptor;
 import dev.sandglass.host.linux.Linux;
-import dev.sandglass.host.linux.Scope;
 import dev.sandglass.host.process.ExitStatus;
 import dev.sandglass.host.process.Processes;
 import java.io.IOException;

@@ -1,4 +1,4 @@
-package dev.sandglass.host.linux;
+package dev.sandglass.contract;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;

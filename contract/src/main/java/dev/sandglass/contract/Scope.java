@@ -1,4 +1,4 @@
-package dev.sandglass.host.linux;
+package dev.sandglass.contract;
 
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import java.util.ArrayDeque;

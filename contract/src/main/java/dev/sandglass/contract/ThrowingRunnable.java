@@ -1,4 +1,4 @@
-package dev.sandglass.host.linux;
+package dev.sandglass.contract;
 
 /** A step that may fail in any way. */
 @FunctionalInterface
