@@ -13,6 +13,7 @@ record KeyText(String value) {
     private static final int SHOWN_CHARACTERS = 12;
     private static final String ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     private static final SecureRandom RANDOM = new SecureRandom();
+    private static final MessageDigest SHA_256 = sha256(); // only ever cloned
 
     static KeyText random() {
         StringBuilder text = new StringBuilder(PREFIX);
@@ -33,8 +34,17 @@ record KeyText(String value) {
 
     String hash() {
         try {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
+            // Looking the algorithm up costs as much as the digest, and each request with a key needs one.
+            MessageDigest digest = (MessageDigest) SHA_256.clone();
             return HexFormat.of().formatHex(digest.digest(value.getBytes(StandardCharsets.UTF_8)));
+        } catch (CloneNotSupportedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e);
         }

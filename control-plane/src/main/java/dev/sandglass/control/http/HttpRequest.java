@@ -221,8 +221,9 @@ public final class HttpRequest {
     }
 
     private Optional<InetAddress> origin() {
-        TrustedProxies proxies = settings.proxies();
-        return peer().map(peer -> proxies.contains(peer) ? proxies.origin(peer, headers("X-Forwarded-For")) : peer);
+        return request.getHeaders().contains("X-Forwarded-For")
+                ? peer().map(peer -> settings.proxies().origin(peer, headers("X-Forwarded-For")))
+                : peer();
     }
 
     private Optional<InetAddress> peer() {

@@ -22,7 +22,7 @@ public record TrustedProxies(Set<String> addresses) {
     }
 
     boolean contains(InetAddress address) {
-        return !addresses.isEmpty() && addresses.contains(address.getHostAddress());
+        return addresses.contains(address.getHostAddress());
     }
 
     /** Where the request began, for the one who connected and the values of X-Forwarded-For. */
