@@ -4,6 +4,7 @@ import dev.sandglass.contract.Id.SandboxId;
 import dev.sandglass.contract.Id.SnapshotId;
 import dev.sandglass.contract.Id.TeamId;
 import dev.sandglass.control.database.Database;
+import dev.sandglass.control.database.SharedReads;
 import dev.sandglass.control.http.Json;
 import dev.sandglass.control.idempotency.Answer;
 import dev.sandglass.control.idempotency.Idempotency;
@@ -31,8 +32,11 @@ import org.jdbi.v3.core.Jdbi;
 final class PostgresSandboxStore implements SandboxStore {
     record Filter(Optional<SandboxStatus> status, Map<String, String> metadata, Optional<Cursor> after, int limit) {}
 
+    /** A team's sandbox: of another team's there is none. */
+    private record Key(TeamId team, SandboxId id) {}
+
     private static final String SELECT = "select *, coalesce(deadline_at < now(), false) as overdue from sandboxes ";
-    private static final String FIND = SELECT + "where id = ? and team_id = ? and deleted_at is null";
+    private static final String FIND = SELECT + "where id = any(?) and deleted_at is null";
     private static final String RETURNING = " returning *, coalesce(deadline_at < now(), false) as overdue";
 
     /**
@@ -44,6 +48,7 @@ final class PostgresSandboxStore implements SandboxStore {
     private final Database database;
     private final Jdbi jdbi;
     private final StoredAnswers answers;
+    private final SharedReads<Key, Sandbox> reads = new SharedReads<>(this::read);
 
     PostgresSandboxStore(Database database, StoredAnswers answers) {
         this.database = database;
@@ -158,18 +163,27 @@ final class PostgresSandboxStore implements SandboxStore {
         });
     }
 
-    /** By far the most frequent query, and in the way of every request: Jdbi's handle and mapping cost more than it. */
     @Override
     public Optional<Sandbox> find(TeamId team, SandboxId id) {
+        return reads.find(new Key(team, id));
+    }
+
+    /** By far the most frequent query, and in the way of every request: Jdbi's handle and mapping cost more than it. */
+    private Map<Key, Sandbox> read(Set<Key> keys) {
         try (Connection connection = database.connection();
                 PreparedStatement query = connection.prepareStatement(FIND)) {
-            query.setString(1, id.value());
-            query.setString(2, team.value());
+            Object[] ids = keys.stream().map(key -> key.id().value()).toArray();
+            query.setArray(1, connection.createArrayOf("text", ids));
+            Map<Key, Sandbox> found = HashMap.newHashMap(keys.size());
             try (ResultSet rows = query.executeQuery()) {
-                return rows.next() ? Optional.of(sandbox(rows)) : Optional.empty();
+                while (rows.next()) {
+                    Sandbox sandbox = sandbox(rows);
+                    found.put(new Key(sandbox.team(), sandbox.id()), sandbox);
+                }
             }
+            return found;
         } catch (SQLException e) {
-            throw new IllegalStateException("read a sandbox", e);
+            throw new IllegalStateException("read sandboxes", e);
         }
     }
 

@@ -16,9 +16,13 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -66,6 +70,27 @@ final class SandboxStoreTest {
     private Sandbox running(SandboxStore store) {
         return store.change(insert(store, HOUR), Change.running("10.11.0.1", false))
                 .orElseThrow();
+    }
+
+    @Test
+    void teamsThatReadAtTheSameTimeSeeTheirOwnOnly() {
+        SandboxStore store = new PostgresSandboxStore(database, new StoredAnswers(database.jdbi()));
+        List<Sandbox> own = Stream.generate(() -> insert(store, HOUR)).limit(8).toList();
+        TeamId stranger = TeamId.random();
+        try (ExecutorService callers = Executors.newVirtualThreadPerTaskExecutor()) {
+            List<CompletableFuture<Void>> all = Stream.iterate(0, i -> i + 1)
+                    .limit(400)
+                    .map(i -> CompletableFuture.runAsync(
+                            () -> {
+                                Sandbox sandbox = own.get(i % own.size());
+                                assertThat(store.find(team, sandbox.id())).contains(sandbox);
+                                assertThat(store.find(stranger, sandbox.id())).isEmpty();
+                                assertThat(store.find(team, SandboxId.random())).isEmpty();
+                            },
+                            callers))
+                    .toList();
+            all.forEach(CompletableFuture::join);
+        }
     }
 
     @ParameterizedTest
