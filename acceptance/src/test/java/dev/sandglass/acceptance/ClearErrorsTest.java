@@ -35,7 +35,7 @@ class ClearErrorsTest {
 
     @AfterEach
     void removeHome() {
-        Set<String> left = Footprint.of(home, "no-installation", 0).of(Footprint.PROCESSES);
+        Set<String> left = Footprint.of(home, "no-installation", Set.of()).of(Footprint.PROCESSES);
         Shell.of("rm", "-rf", home.toString()).run();
         assertThat(left).isEmpty();
     }

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Order;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
 import tools.jackson.databind.JsonNode;
 
@@ -47,7 +48,7 @@ class CrashTest {
                                         + " ]; do echo line $i; i=$((i+1)); sleep 0.005; done")));
                 execId = stream.until("start").path("exec_id").asString("");
                 stream.untilOutput("line 20\n");
-                server.killNow();
+                server.killAllNow();
                 head = stream.stdout();
                 seen = stream.lastSeq();
                 JsonNode last = stream.next();
@@ -58,8 +59,7 @@ class CrashTest {
                 }
                 assertThat(ExecSocket.type(last)).isEqualTo("closed");
             }
-            server.launch();
-            server.awaitReady(Installation.START);
+            server.start();
             Duration back = server.sinceStart();
             System.out.printf("ready again %d ms after the start of the process, with 5 VMs%n", back.toMillis());
             assertThat(back).isLessThan(BACK);
@@ -94,7 +94,7 @@ class CrashTest {
         Sandbox sandbox = server.api().create();
         try {
             int vm = server.vm(sandbox.id()).pid();
-            server.killNow();
+            server.killAllNow();
             Shell.of("kill", "-9", Integer.toString(vm)).run().require();
             server.start();
             VmDeathTest.assertStopped(sandbox);
@@ -110,9 +110,11 @@ class CrashTest {
         try {
             String pid = sandbox.sh("sleep 1000 >/dev/null 2>&1 & echo $!").require();
             assertThat(server.stop()).isIn(0, 130, 143);
-            assertThat(server.logText())
-                    .as("it says what goes on and how to end it")
-                    .contains("sandglass down");
+            if (server.companions().isEmpty()) { // as `up`, which talks with people
+                assertThat(server.logText())
+                        .as("it says what goes on and how to end it")
+                        .contains("sandglass down");
+            }
             assertThat(server.vm(sandbox.id()).alive()).isTrue();
             server.start();
             assertThat(sandbox.exec("kill", "-0", pid).exitCode()).isZero();
@@ -149,6 +151,7 @@ class CrashTest {
     }
 
     @Test
+    @Timeout(400)
     void creationsUnderWayAtAKillLeaveNothing(Installation server) throws InterruptedException {
         Footprint before = server.footprint();
         List<Thread> callers = new ArrayList<>();
@@ -162,7 +165,7 @@ class CrashTest {
             }));
         }
         Installation.pause(Duration.ofMillis(700));
-        server.killNow();
+        server.killAllNow();
         server.start();
         for (Thread caller : callers) {
             assertThat(caller.join(Api.ANSWER)).isTrue();

@@ -35,11 +35,11 @@ record Footprint(Map<String, Set<String>> things) {
     /** Slots are made ahead, torn down and rested in the background: their number counts, not their names. */
     static final Set<String> POOLED = Set.of(NAMESPACES, LINKS, SLOTS);
 
-    /** @param server pid of the server that runs for it, 0 when none does */
-    static Footprint of(Path home, String id, int server) {
+    /** @param servers pids of the servers that run for it */
+    static Footprint of(Path home, String id, Set<Integer> servers) {
         String prefix = "s" + id.substring(0, 8) + "-";
         Map<String, Set<String>> things = new TreeMap<>();
-        things.put(PROCESSES, processes(home, id, server));
+        things.put(PROCESSES, processes(home, id, servers));
         things.put(NAMESPACES, named(Path.of("/run/netns"), prefix));
         things.put(LINKS, named(Path.of("/proc/sys/net/ipv4/conf"), prefix));
         things.put(TABLES, tables(id));
@@ -106,25 +106,25 @@ record Footprint(Map<String, Set<String>> things) {
                 || process.environment().contains("SANDGLASS_HOME=" + home);
     }
 
-    private static Set<String> processes(Path home, String id, int server) {
+    private static Set<String> processes(Path home, String id, Set<Integer> servers) {
         // A server's helpers (ip, nft, sh) come and go; what stays is seen again at the next look.
         return processesOf(home, id).stream()
-                .map(process -> shown(process, home, server))
+                .map(process -> shown(process, home, servers))
                 .collect(Collectors.toCollection(TreeSet::new));
     }
 
     /** The same before and after a restart, for what restarts. */
-    private static String shown(Proc process, Path home, int server) {
-        if (process.pid() == server) {
-            return "the server";
+    private static String shown(Proc process, Path home, Set<Integer> servers) {
+        if (servers.contains(process.pid())) {
+            return "a server";
         }
         boolean programOfHome = process.link("exe").startsWith(home + "/");
-        return programOfHome && isBelow(process, server) ? "its database" : process.shown();
+        return programOfHome && isBelow(process, servers) ? "its database" : process.shown();
     }
 
-    private static boolean isBelow(Proc process, int ancestor) {
+    private static boolean isBelow(Proc process, Set<Integer> ancestors) {
         for (int pid = process.parent(); pid > 1; pid = new Proc(pid).parent()) {
-            if (pid == ancestor) {
+            if (ancestors.contains(pid)) {
                 return true;
             }
         }

@@ -21,6 +21,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
@@ -260,10 +262,17 @@ final class Installation implements AutoCloseable {
 
     // --- the server
 
-    /** Starts and waits until it is ready. */
+    /** Starts, also those of its companions that have ended, and waits until it is ready. */
     Installation start(String... jvmOptions) {
         boolean cached = Files.exists(home.resolve("images/current"));
         launch(jvmOptions);
+        List<Installation> ended =
+                companions.stream().filter(companion -> !companion.isRunning()).toList();
+        if (!ended.isEmpty()) {
+            await("API", () -> answers("/healthz"));
+            ended.forEach(Installation::launch);
+            ended.forEach(companion -> companion.awaitReady(START));
+        }
         awaitReady(cached ? START : FIRST_START);
         keepImages();
         return this;
@@ -336,11 +345,12 @@ final class Installation implements AutoCloseable {
             String said = logText();
             return said.substring(said.lastIndexOf(STARTING)).contains("The host agent serves");
         }
-        if (!Files.exists(home.resolve("client.json"))) {
-            return false;
-        }
+        return Files.exists(home.resolve("client.json")) && answers("/readyz");
+    }
+
+    private boolean answers(String path) {
         try {
-            return itself().get("/readyz").status() == 200;
+            return itself().get(path).status() == 200;
         } catch (UncheckedIOException e) {
             return false;
         }
@@ -367,6 +377,12 @@ final class Installation implements AutoCloseable {
         awaitEnd(Duration.ofSeconds(10));
     }
 
+    /** With what runs in processes of its own. */
+    void killAllNow() {
+        killNow();
+        companions.stream().filter(Installation::isRunning).forEach(Installation::killNow);
+    }
+
     /** SIGTERM. */
     int stop() {
         requireServer().destroy();
@@ -389,7 +405,11 @@ final class Installation implements AutoCloseable {
 
     Footprint footprint() {
         String known = id();
-        return Footprint.of(home, known.isEmpty() ? "no-installation" : known, isRunning() ? pid() : 0);
+        Set<Integer> servers = Stream.concat(Stream.of(this), companions.stream())
+                .filter(Installation::isRunning)
+                .map(Installation::pid)
+                .collect(Collectors.toSet());
+        return Footprint.of(home, known.isEmpty() ? "no-installation" : known, servers);
     }
 
     List<Proc> vms() {
