@@ -44,8 +44,9 @@ public final class SharedReads<K, V> {
 
     private final Function<Set<K>, Map<K, V>> query;
 
+    /** Empty while fewer than AT_ONCE are under way; as long as callers are many, whose number the server bounds. */
     @GuardedBy("this")
-    private final Queue<Waiting<K, V>> queue = new ArrayDeque<>(); // empty while fewer than AT_ONCE are under way
+    private final Queue<Waiting<K, V>> queue = new ArrayDeque<>();
 
     @GuardedBy("this")
     private int underWay;
