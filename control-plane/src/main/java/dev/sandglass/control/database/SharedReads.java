@@ -61,6 +61,11 @@ public final class SharedReads<K, V> {
         return begins(own) ? readWith(own) : await(own).get();
     }
 
+    /** How many wait for a query to begin. */
+    synchronized int waiting() {
+        return queue.size();
+    }
+
     private synchronized boolean begins(Waiting<K, V> own) {
         if (underWay < AT_ONCE) {
             underWay++;

@@ -60,7 +60,7 @@ final class SharedReadsTest {
     }
 
     /** The two queries that are under way at once, and then {@code others} who wait. */
-    private List<CompletableFuture<Optional<String>>> askAll(int others) throws InterruptedException {
+    private List<CompletableFuture<Optional<String>>> askAll(int others) {
         List<CompletableFuture<Optional<String>>> answers = new ArrayList<>();
         answers.add(ask(0));
         answers.add(ask(0));
@@ -68,7 +68,7 @@ final class SharedReadsTest {
         for (int key = 1; key <= others; key++) {
             answers.add(ask(key));
         }
-        Thread.sleep(100); // long enough for them to wait; too short would only mean more queries
+        await().until(() -> reads.waiting() == others);
         return answers;
     }
 
@@ -82,7 +82,7 @@ final class SharedReadsTest {
             assertThat(answers.get(key + 1).get())
                     .isEqualTo(key % 2 == 0 ? Optional.of("row " + key) : Optional.empty());
         }
-        assertThat(queries.size()).isLessThan(30);
+        assertThat(queries.size()).as("each of the two hands its turn on").isBetween(3, 4);
     }
 
     @Test
@@ -122,7 +122,7 @@ final class SharedReadsTest {
                     }
                 }))
                 .toList();
-        Thread.sleep(100);
+        await().until(() -> reads.waiting() == waiting.size());
         CompletableFuture<Optional<String>> last = ask(4);
         waiting.forEach(Thread::interrupt);
         for (Thread one : waiting) {
